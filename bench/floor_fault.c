@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Floor of faults: raw system calls, none of the library's code.
+ *
+ * The handler thread owns the descriptor's events; the thread that measures prepares the memory
+ * while no access is under way. Both are in one process, as in the library.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench.h"
+#include "floor_fault.h"
+
+/* Kernel headers of Debian 12 lack these. */
+#ifndef UFFDIO_CONTINUE_MODE_WP
+#define UFFDIO_CONTINUE_MODE_WP ((__u64)1 << 1)
+#endif
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
+#ifndef USERFAULTFD_IOC_NEW
+#define USERFAULTFD_IOC_NEW _IO(0xAA, 0x00)
+#endif
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1 << 12)
+#endif
+
+struct floor_fault {
+	struct bench *bench;
+	int uffd;
+	int memfd;
+	int wakefd; /* eventfd: spinning or stop has changed */
+	bool stop;
+	bool spin; /* the handler spins while it is measured */
+	bool spinning; /* it does so now */
+	size_t len_bytes;
+	uint8_t *memory; /* watched */
+	uint8_t *alias; /* the same frames, not watched; NULL for anonymous memory */
+	uint8_t *source; /* what pages are filled from */
+	pthread_t handler;
+};
+
+static void fail(const struct floor_fault *f, const char *what)
+{
+	bench_fail(f->bench, "floor: %s: %s", what, strerror(errno));
+}
+
+/* The most privileged descriptor that is to be had. */
+static int open_uffd(void)
+{
+	int fd = -1, device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+
+	if (device >= 0) {
+		fd = ioctl(device, USERFAULTFD_IOC_NEW, O_CLOEXEC | O_NONBLOCK);
+		close(device);
+	}
+	if (fd < 0)
+		fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+	return fd;
+}
+
+static void watch(struct floor_fault *f)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)f->memory, f->len_bytes },
+		.mode = UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_WP,
+	};
+
+	api.features = UFFD_FEATURE_PAGEFAULT_FLAG_WP;
+	if (f->alias) {
+		api.features |= UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_SHMEM |
+				UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+		reg.mode |= UFFDIO_REGISTER_MODE_MINOR;
+	}
+	f->uffd = open_uffd();
+	if (f->uffd < 0)
+		fail(f, "userfaultfd");
+	if (ioctl(f->uffd, UFFDIO_API, &api))
+		fail(f, "UFFDIO_API");
+	if (ioctl(f->uffd, UFFDIO_REGISTER, &reg))
+		fail(f, "UFFDIO_REGISTER");
+}
+
+static uint8_t *map(struct floor_fault *f, int fd)
+{
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+	void *p = mmap(NULL, f->len_bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (p == MAP_FAILED)
+		fail(f, "mmap");
+	madvise(p, f->len_bytes, MADV_NOHUGEPAGE);
+	return p;
+}
+
+static void map_memory(struct floor_fault *f, enum floor_memory memory)
+{
+	f->memfd = -1;
+	if (memory == FLOOR_MEMFD) {
+		f->memfd = memfd_create("dsm_bench_floor", MFD_CLOEXEC);
+		if (f->memfd < 0 || ftruncate(f->memfd, (off_t)f->len_bytes))
+			fail(f, "memfd_create");
+		f->alias = map(f, f->memfd);
+	}
+	f->memory = map(f, f->memfd);
+	f->source = map(f, -1);
+	memset(f->source, 1, f->len_bytes);
+}
+
+static void copy(struct floor_fault *f, size_t start, size_t len_bytes, bool writable)
+{
+	struct uffdio_copy c = {
+		.dst = (uintptr_t)f->memory + start,
+		.src = (uintptr_t)f->source + start,
+		.len = len_bytes,
+		.mode = writable ? 0 : UFFDIO_COPY_MODE_WP,
+	};
+
+	while (ioctl(f->uffd, UFFDIO_COPY, &c)) {
+		if (errno != EAGAIN)
+			fail(f, "UFFDIO_COPY");
+		if (c.copy > 0) {
+			c.dst += (__u64)c.copy;
+			c.src += (__u64)c.copy;
+			c.len -= (__u64)c.copy;
+		}
+		c.copy = 0;
+	}
+}
+
+static void copy_and_continue(struct floor_fault *f, size_t start, size_t len_bytes, bool writable)
+{
+	struct uffdio_continue c = {
+		.range = { (uintptr_t)f->memory + start, len_bytes },
+		.mode = writable ? 0 : UFFDIO_CONTINUE_MODE_WP,
+	};
+
+	memcpy(f->alias + start, f->source + start, len_bytes);
+	while (ioctl(f->uffd, UFFDIO_CONTINUE, &c)) {
+		if (errno != EAGAIN)
+			fail(f, "UFFDIO_CONTINUE with MODE_WP");
+		if (c.mapped > 0) {
+			c.range.start += (__u64)c.mapped;
+			c.range.len -= (__u64)c.mapped;
+		}
+		c.mapped = 0;
+	}
+}
+
+static void allow_write(struct floor_fault *f, size_t start)
+{
+	struct uffdio_writeprotect w = {
+		.range = { (uintptr_t)f->memory + start, PAGE_BYTES },
+	};
+
+	while (ioctl(f->uffd, UFFDIO_WRITEPROTECT, &w))
+		if (errno != EAGAIN)
+			fail(f, "UFFDIO_WRITEPROTECT");
+}
+
+static void resolve(struct floor_fault *f, const struct uffd_msg *msg)
+{
+	size_t start = (msg->arg.pagefault.address & ~(PAGE_BYTES - 1)) - (uintptr_t)f->memory;
+	bool writable = msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WRITE;
+
+	if (msg->event != UFFD_EVENT_PAGEFAULT)
+		return;
+	if (msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
+		allow_write(f, start);
+	else if (msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_MINOR)
+		copy_and_continue(f, start, PAGE_BYTES, writable);
+	else
+		copy(f, start, PAGE_BYTES, writable);
+}
+
+/* False when it is time to stop. */
+static bool await_event(struct floor_fault *f)
+{
+	struct pollfd fds[2] = {
+		{ .fd = f->uffd, .events = POLLIN },
+		{ .fd = f->wakefd, .events = POLLIN },
+	};
+	eventfd_t count;
+
+	/* pairs with the release in set_and_wake() */
+	if (!__atomic_load_n(&f->spinning, __ATOMIC_ACQUIRE)) {
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			fail(f, "poll");
+		if (fds[1].revents)
+			eventfd_read(f->wakefd, &count);
+	}
+	return !__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE);
+}
+
+static void *handle(void *arg)
+{
+	struct floor_fault *f = arg;
+	struct uffd_msg msg;
+
+	while (await_event(f))
+		while (read(f->uffd, &msg, sizeof(msg)) == sizeof(msg))
+			resolve(f, &msg);
+	return NULL;
+}
+
+static void set_and_wake(struct floor_fault *f, bool *flag, bool value)
+{
+	__atomic_store_n(flag, value, __ATOMIC_RELEASE);
+	if (eventfd_write(f->wakefd, 1))
+		fail(f, "eventfd_write");
+}
+
+struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory, bool spin,
+				       size_t len_bytes)
+{
+	struct floor_fault *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		bench_fail(b, "no memory for a floor");
+	f->bench = b;
+	f->spin = spin;
+	f->len_bytes = len_bytes;
+	map_memory(f, memory);
+	watch(f);
+	f->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (f->wakefd < 0)
+		fail(f, "eventfd");
+	errno = pthread_create(&f->handler, NULL, handle, f);
+	if (errno)
+		fail(f, "pthread_create");
+	return f;
+}
+
+void floor_fault_destroy(struct floor_fault *f)
+{
+	if (!f)
+		return;
+	set_and_wake(f, &f->stop, true);
+	pthread_join(f->handler, NULL);
+	close(f->uffd);
+	close(f->wakefd);
+	munmap(f->memory, f->len_bytes);
+	munmap(f->source, f->len_bytes);
+	if (f->alias) {
+		munmap(f->alias, f->len_bytes);
+		close(f->memfd);
+	}
+	free(f);
+}
+
+uint8_t *floor_fault_memory(const struct floor_fault *f)
+{
+	return f->memory;
+}
+
+static void make_missing(struct floor_fault *f)
+{
+	const int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	if (f->alias && fallocate(f->memfd, hole, 0, (off_t)f->len_bytes))
+		fail(f, "fallocate");
+	if (madvise(f->memory, f->len_bytes, MADV_DONTNEED))
+		fail(f, "madvise");
+}
+
+void floor_fault_rest(struct floor_fault *f)
+{
+	if (f->spin)
+		set_and_wake(f, &f->spinning, false);
+}
+
+void floor_fault_prepare(struct floor_fault *f, enum floor_state state)
+{
+	if (f->spin)
+		set_and_wake(f, &f->spinning, true);
+	make_missing(f);
+	if (state == FLOOR_MISSING)
+		return;
+	copy(f, 0, f->len_bytes, false);
+	if (state == FLOOR_UNMAPPED && madvise(f->memory, f->len_bytes, MADV_DONTNEED))
+		fail(f, "madvise");
+}
+
+void floor_fault_fill(struct floor_fault *f, enum floor_state state, size_t start, size_t len_bytes)
+{
+	if (state == FLOOR_UNMAPPED)
+		copy_and_continue(f, start, len_bytes, false);
+	else
+		copy(f, start, len_bytes, false);
+}

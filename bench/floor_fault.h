@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Floor of faults: bare userfaultfd, with a handler thread that does nothing but resolve.
+ *
+ * This is what an access would cost if the other rank's page were free: the round trip through the
+ * handler, and the copy of a page from plain memory.
+ */
+#ifndef BENCH_FLOOR_FAULT_H
+#define BENCH_FLOOR_FAULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bench;
+
+enum floor_memory {
+	FLOOR_MEMFD, /* shared mapping of a memfd, as libdsm's pages are */
+	FLOOR_ANONYMOUS,
+};
+
+enum floor_state {
+	FLOOR_MISSING, /* no frame: the handler answers by UFFDIO_COPY, MODE_WP for a load */
+	FLOOR_UNMAPPED, /* a frame (memfd): memcpy through an alias, UFFDIO_CONTINUE, likewise */
+	FLOOR_PROTECTED, /* mapped, read-only: UFFDIO_WRITEPROTECT */
+};
+
+struct floor_fault;
+
+/*
+ * len_bytes of watched memory and a handler: it sleeps in poll(), or spins on the descriptor. Ends
+ * the job if userfaultfd is not to be had.
+ */
+struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory, bool spin,
+				       size_t len_bytes);
+void floor_fault_destroy(struct floor_fault *f);
+
+/* The watched memory. */
+uint8_t *floor_fault_memory(const struct floor_fault *f);
+
+/* Bring all pages into a state; a handler that spins begins to. */
+void floor_fault_prepare(struct floor_fault *f, enum floor_state state);
+/* Let the handler sleep until the next floor_fault_prepare(): it must not cost others a core. */
+void floor_fault_rest(struct floor_fault *f);
+
+/*
+ * Fill [start, start + len_bytes), which must be FLOOR_MISSING, by one UFFDIO_COPY with MODE_WP;
+ * or, FLOOR_UNMAPPED, by memcpy and one UFFDIO_CONTINUE. In the calling thread: no fault is taken.
+ */
+void floor_fault_fill(struct floor_fault *f, enum floor_state state, size_t start,
+		      size_t len_bytes);
+
+#endif

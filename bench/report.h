@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Report: the rows of one test, printed as text with perftest's columns or as JSON.
+ *
+ * Labels and texts must outlive the report (string literals); notes are copied.
+ */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "host.h"
+#include "samples.h"
+
+#define REPORT_ROWS_MAX   32u
+#define REPORT_VALUES_MAX 16u
+#define REPORT_NOTES_MAX  8u
+#define REPORT_NOTE_BYTES 200u
+
+struct bench_test;
+
+enum target_kind {
+	TARGET_NONE,
+	TARGET_MEDIAN_US, /* at most */
+	TARGET_P99_US, /* at most */
+	TARGET_RATIO, /* median / floor's median, at most */
+	TARGET_MB_PER_S, /* at least, by the median */
+	TARGET_VALUE, /* of a value: at most */
+};
+
+struct row {
+	const char *label;
+	bool is_floor;
+	bool has_rate; /* print MB/s */
+	uint64_t bytes;
+	struct summary time;
+	const struct row *floor; /* what it is compared with, or NULL */
+	enum target_kind target_kind;
+	double target;
+};
+
+/* A result that is not a time. */
+struct value {
+	const char *label;
+	const char *unit;
+	double value;
+	enum target_kind target_kind;
+	double target;
+};
+
+struct report {
+	const struct bench_test *test;
+	const char *skipped; /* why it was not run, or NULL */
+	struct row rows[REPORT_ROWS_MAX];
+	unsigned nrows;
+	struct value values[REPORT_VALUES_MAX];
+	unsigned nvalues;
+	char notes[REPORT_NOTES_MAX][REPORT_NOTE_BYTES];
+	unsigned nnotes;
+};
+
+void report_init(struct report *r, const struct bench_test *test);
+
+/* Add a row made from samples, which are freed. @bytes: what one operation moves or touches. */
+struct row *report_result(struct report *r, const char *label, uint64_t bytes, struct samples *s);
+struct row *report_floor(struct report *r, const char *label, uint64_t bytes, struct samples *s);
+struct value *report_value(struct report *r, const char *label, double value, const char *unit);
+void report_note(struct report *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* 0 if there is no floor. */
+double row_ratio(const struct row *row);
+double row_mb_per_s(const struct row *row);
+
+/* Around all reports; then one by one, as soon as each is there. */
+void report_begin(const struct host *h, bool json);
+void report_print(const struct report *r, bool json, bool first);
+void report_end(bool json);
+
+#endif

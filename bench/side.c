@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Side channel: a memfd of rank 0, which the others open through /proc.
+ *
+ * It leaves nothing behind, whatever ends the job. The descriptor's number travels in a region of
+ * libdsm; a magic number that travels with it shows a rank that it has opened the right file.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define SPINS_BEFORE_YIELD 1000 /* some 20 us: ranks that share a core must get on */
+
+struct invitation {
+	uint64_t magic;
+	int64_t pid;
+	int64_t fd;
+};
+
+static struct side *map_side(struct bench *b, int fd)
+{
+	void *map = mmap(NULL, sizeof(struct side), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (map == MAP_FAILED)
+		bench_fail(b, "cannot map the side channel: %s", strerror(errno));
+	return map;
+}
+
+static int invite(struct bench *b, struct invitation *in)
+{
+	int fd = memfd_create("dsm_bench", MFD_CLOEXEC);
+
+	if (fd < 0 || ftruncate(fd, sizeof(struct side)))
+		bench_fail(b, "cannot create the side channel: %s", strerror(errno));
+	b->side = map_side(b, fd);
+	b->side->magic = bench_now_ns() << 16 | (uint64_t)(getpid() & 0xffff);
+	in->magic = b->side->magic;
+	in->pid = getpid();
+	in->fd = fd;
+	return fd;
+}
+
+static void join(struct bench *b, const struct invitation *in)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%lld/fd/%lld", (long long)in->pid, (long long)in->fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		bench_fail(b, "cannot open the side channel %s: %s; run all ranks on one host",
+			   path, strerror(errno));
+	b->side = map_side(b, fd);
+	close(fd);
+	if (b->side->magic != in->magic)
+		bench_fail(b, "%s is not the side channel; run all ranks on one host", path);
+}
+
+void side_open(struct bench *b)
+{
+	struct invitation *in;
+	int fd = -1;
+
+	if (b->size > SIDE_RANKS_MAX)
+		bench_fail(b, "%u ranks; dsm_bench takes at most %u", b->size, SIDE_RANKS_MAX);
+	in = (void *)bench_alloc(b, sizeof(*in), 0, DSM_RELEASE_KEEP);
+	if (!b->rank)
+		fd = invite(b, in);
+	bench_barrier(b);
+	if (b->rank)
+		join(b, in);
+	bench_free(b, in);
+	if (fd >= 0)
+		close(fd);
+}
+
+void side_close(struct bench *b)
+{
+	munmap(b->side, sizeof(struct side));
+	b->side = NULL;
+}
+
+static void futex_wait(uint32_t *word, uint32_t while_value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT, while_value, NULL, NULL, 0);
+}
+
+static void futex_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* Wait until *word is value; pairs with the release of whoever stores it. */
+static void sleep_until(uint32_t *word, uint32_t value)
+{
+	uint32_t now;
+
+	while ((now = __atomic_load_n(word, __ATOMIC_ACQUIRE)) != value)
+		futex_wait(word, now);
+}
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static void spin_until(uint32_t *word, uint32_t value)
+{
+	for (unsigned spins = 1; __atomic_load_n(word, __ATOMIC_ACQUIRE) != value; spins++) {
+		cpu_relax();
+		if (spins % SPINS_BEFORE_YIELD == 0)
+			sched_yield();
+	}
+}
+
+void side_turn_wait(struct side *s, unsigned rank)
+{
+	sleep_until(&s->turn, rank);
+}
+
+void side_turn_pass(struct side *s, unsigned to)
+{
+	__atomic_store_n(&s->turn, to, __ATOMIC_RELEASE);
+	futex_wake(&s->turn);
+}
+
+void side_samples_give(struct bench *b, struct samples *s)
+{
+	struct side *side = b->side;
+
+	if (b->rank == 1) {
+		side->nsamples = s->n < SIDE_SAMPLES_MAX ? (uint32_t)s->n : SIDE_SAMPLES_MAX;
+		if (side->nsamples)
+			memcpy(side->samples, s->us, side->nsamples * sizeof(*s->us));
+	}
+	bench_barrier(b);
+	for (uint32_t i = 0; !b->rank && i < side->nsamples; i++)
+		samples_add(s, side->samples[i]);
+	bench_barrier(b);
+}
+
+static void send_word(uint32_t *word, uint32_t value, bool spin)
+{
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+	if (!spin)
+		futex_wake(word);
+}
+
+static void await_word(uint32_t *word, uint32_t value, bool spin)
+{
+	if (spin)
+		spin_until(word, value);
+	else
+		sleep_until(word, value);
+}
+
+/* Confine this thread to the nth of the cores it may use, if there are so many; *old: those. */
+static void pin(unsigned nth, cpu_set_t *old)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_ZERO(old);
+	if (sched_getaffinity(0, sizeof(*old), old) || (unsigned)CPU_COUNT(old) <= nth)
+		return;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, old) && !nth--)
+			CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
+static void trip(struct bench *b, bool spin, struct samples *s)
+{
+	struct side *side = b->side;
+	uint32_t round = ++b->rounds;
+	uint64_t start_ns = bench_now_ns();
+
+	if (b->rank == 0) {
+		send_word(&side->ping, round, spin);
+		await_word(&side->pong, round, spin);
+		samples_add(s, bench_us_since(start_ns));
+	} else {
+		await_word(&side->ping, round, spin);
+		send_word(&side->pong, round, spin);
+	}
+}
+
+void side_round_trips(struct bench *b, bool spin, size_t n, struct samples *s)
+{
+	cpu_set_t cores;
+
+	if (b->rank > 1)
+		return;
+	/* two that spin on one core, where a wake-up may have left them, measure the scheduler */
+	if (spin)
+		pin(b->rank, &cores);
+	for (size_t i = 0; i < n; i++)
+		trip(b, spin, s);
+	if (spin)
+		sched_setaffinity(0, sizeof(cores), &cores);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Synchronisation: locks, barrier, remote atomics.
+ *
+ * Operations near the clock's own cost are timed by the batch: a sample is then the time of one of
+ * BATCH operations.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include "bench.h"
+#include "floor_memory.h"
+#include "tests.h"
+
+#define BATCH         32
+#define RELOCKS       20000 /* samples */
+#define HANDOVERS     1000 /* by each rank */
+#define BARRIERS      5000
+#define BARRIER_BYTES (256ul << 20)
+#define ATOMICS       10000 /* samples */
+
+static void lock(struct bench *b, const void *name)
+{
+	int ret = dsm_lock(b->dsm, name);
+
+	if (ret)
+		bench_fail(b, "dsm_lock: %s", strerror(-ret));
+}
+
+static void unlock(struct bench *b, const void *name)
+{
+	int ret = dsm_unlock(b->dsm, name);
+
+	if (ret)
+		bench_fail(b, "dsm_unlock: %s", strerror(-ret));
+}
+
+/*
+ * relock
+ */
+
+static void run_relocks(struct bench *b, size_t n, struct samples *relock, struct samples *mutex)
+{
+	static pthread_mutex_t own = PTHREAD_MUTEX_INITIALIZER;
+	const void *name = &own;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t start_ns = bench_now_ns();
+
+		for (int j = 0; j < BATCH; j++) {
+			pthread_mutex_lock(&own);
+			pthread_mutex_unlock(&own);
+		}
+		samples_add(mutex, bench_us_since(start_ns) / BATCH);
+	}
+	for (size_t i = 0; i < n; i++) {
+		uint64_t start_ns = bench_now_ns();
+
+		for (int j = 0; j < BATCH; j++) {
+			lock(b, name);
+			unlock(b, name);
+		}
+		samples_add(relock, bench_us_since(start_ns) / BATCH);
+	}
+}
+
+void test_relock(struct bench *b)
+{
+	struct samples relock = SAMPLES_INIT, mutex = SAMPLES_INIT;
+	size_t n = bench_block_iterations(b, RELOCKS);
+	struct row *row;
+
+	for (unsigned block = 0; block <= BENCH_BLOCKS && !b->rank; block++) {
+		run_relocks(b, n, &relock, &mutex);
+		if (block)
+			continue;
+		samples_clear(&relock); /* the warm-up */
+		samples_clear(&mutex);
+	}
+	bench_barrier(b);
+	row = report_result(b->report, "lock and unlock", 0, &relock);
+	row->target_kind = TARGET_MEDIAN_US;
+	row->target = 0.2;
+	row->floor = report_floor(b->report, "lock and unlock of a pthread mutex", 0, &mutex);
+}
+
+/*
+ * lock_handover: the turn passes through the side channel after dsm_unlock(), so that the time of
+ * dsm_lock() is that of fetching the lock from the rank that had it last.
+ */
+
+static void take_lock(struct bench *b, const void *name, struct samples *s)
+{
+	uint64_t start_ns;
+
+	side_turn_wait(b->side, b->rank);
+	start_ns = bench_now_ns();
+	lock(b, name);
+	samples_add(s, bench_us_since(start_ns));
+	unlock(b, name);
+	side_turn_pass(b->side, 1 - b->rank);
+}
+
+void test_lock_handover(struct bench *b)
+{
+	struct samples taken = SAMPLES_INIT, asleep = SAMPLES_INIT, spinning = SAMPLES_INIT;
+	size_t turns = bench_block_iterations(b, HANDOVERS);
+	uint8_t *name = bench_alloc(b, PAGE_BYTES, 1, DSM_RELEASE_KEEP);
+	struct row *row;
+
+	if (!b->rank)
+		side_turn_pass(b->side, 0);
+	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+		bench_barrier(b);
+		side_round_trips(b, false, turns, &asleep);
+		side_round_trips(b, true, turns, &spinning);
+		bench_barrier(b);
+		for (size_t i = 0; b->rank < 2 && i < turns; i++)
+			take_lock(b, name, &taken);
+		if (block)
+			continue;
+		samples_clear(&taken); /* the warm-up */
+		samples_clear(&asleep);
+		samples_clear(&spinning);
+	}
+	side_samples_give(b, &taken);
+	row = report_result(b->report, "dsm_lock, both directions", 0, &taken);
+	row->target_kind = TARGET_MEDIAN_US;
+	row->target = 10;
+	row->floor = report_floor(b->report, "message round trip between the processes, futex", 64,
+				  &asleep);
+	report_floor(b->report, "message round trip between the processes, spinning", 64,
+		     &spinning);
+	bench_free(b, name);
+}
+
+/*
+ * barrier
+ */
+
+static void run_barriers(struct bench *b, size_t n, struct samples *barriers)
+{
+	bench_barrier(b);
+	for (size_t i = 0; i < n; i++) {
+		uint64_t start_ns = bench_now_ns();
+
+		bench_barrier(b);
+		samples_add(barriers, bench_us_since(start_ns));
+	}
+}
+
+static void run_barrier_blocks(struct bench *b, struct samples *barriers, struct samples *spinning,
+			       struct samples *asleep)
+{
+	size_t n = bench_block_iterations(b, BARRIERS);
+
+	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+		side_round_trips(b, true, n, spinning);
+		side_round_trips(b, false, n, asleep);
+		run_barriers(b, n, barriers);
+		if (block)
+			continue;
+		samples_clear(barriers); /* the warm-up */
+		samples_clear(spinning);
+		samples_clear(asleep);
+	}
+}
+
+static void run_barrier_pass(struct bench *b, const char *label, uint64_t cached_bytes)
+{
+	struct samples barriers = SAMPLES_INIT, spinning = SAMPLES_INIT, asleep = SAMPLES_INIT;
+	struct row *row;
+
+	run_barrier_blocks(b, &barriers, &spinning, &asleep);
+	row = report_result(b->report, label, cached_bytes, &barriers);
+	row->target_kind = TARGET_MEDIAN_US;
+	row->target = 3;
+	row->floor = report_floor(b->report, "message round trip between the processes, spinning",
+				  64, &spinning);
+	report_floor(b->report, "message round trip between the processes, futex", 64, &asleep);
+}
+
+void test_barrier(struct bench *b)
+{
+	size_t len_bytes = bench_bytes(b, BARRIER_BYTES);
+	struct dsm_stats stats;
+	uint8_t *region;
+
+	run_barrier_pass(b, "nothing cached", 0);
+	region = bench_alloc(b, len_bytes, 1, DSM_RELEASE_WRITE_THROUGH);
+	bench_publish(b, region, len_bytes, 1, 1);
+	if (!b->rank)
+		load_sum(region, len_bytes);
+	run_barrier_pass(b, "after rank 0 has read #bytes of rank 1's", len_bytes);
+	dsm_stats_get(b->dsm, &stats, sizeof(stats));
+	report_note(b->report, "rank 0 has %llu pages of rank 1's during the second row",
+		    (unsigned long long)stats.cached_pages);
+	bench_free(b, region);
+}
+
+/*
+ * fetch_add: a word homed at rank 1, by rank 0 alone while rank 1 sleeps, or from both at once.
+ */
+
+static void add_remote(struct bench *b, uint64_t *word)
+{
+	int ret = dsm_fetch_add64(b->dsm, word, 1, NULL);
+
+	if (ret)
+		bench_fail(b, "dsm_fetch_add64: %s", strerror(-ret));
+}
+
+static void add_plain(struct bench *b, uint64_t *word)
+{
+	(void)b;
+	__atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST);
+}
+
+typedef void add_function(struct bench *b, uint64_t *word);
+
+static void time_adds(struct bench *b, add_function *add, uint64_t *word, size_t n,
+		      struct samples *s)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint64_t start_ns = bench_now_ns();
+
+		for (int j = 0; j < BATCH; j++)
+			add(b, word);
+		samples_add(s, bench_us_since(start_ns) / BATCH);
+	}
+}
+
+/* Rank 1 adds for as long as rank 0 measures, and counts what it added. */
+static void add_until_stopped(struct bench *b, add_function *add, uint64_t *word, uint64_t *count)
+{
+	uint32_t stop = ++b->stops;
+
+	/* pairs with the release in bench_stop_partner() */
+	while (b->rank == 1 && __atomic_load_n(&b->side->stop, __ATOMIC_ACQUIRE) != stop) {
+		for (int j = 0; j < BATCH; j++)
+			add(b, word);
+		*count += BATCH;
+	}
+}
+
+/* Adds n * BATCH from rank 0, with rank 1 adding beside it or not. */
+static void run_adds(struct bench *b, add_function *add, uint64_t *word, bool both, size_t n,
+		     struct samples *s, uint64_t *count)
+{
+	bench_barrier(b);
+	if (both)
+		add_until_stopped(b, add, word, count);
+	if (!b->rank) {
+		time_adds(b, add, word, n, s);
+		*count += n * BATCH;
+		if (both)
+			bench_stop_partner(b);
+	}
+	bench_barrier(b);
+}
+
+static void run_add_pass(struct bench *b, uint64_t *word, bool both, uint64_t *count)
+{
+	struct samples remote = SAMPLES_INIT, plain = SAMPLES_INIT;
+	size_t n = bench_block_iterations(b, ATOMICS);
+	uint64_t ignored = 0;
+	struct row *row;
+
+	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+		run_adds(b, add_plain, &b->side->word, both, n, &plain, &ignored);
+		run_adds(b, add_remote, word, both, n, &remote, count);
+		if (block)
+			continue;
+		samples_clear(&remote); /* the warm-up */
+		samples_clear(&plain);
+	}
+	row = report_result(b->report, both ? "by both ranks at once, seen by rank 0" : "by rank 0",
+			    8, &remote);
+	row->target_kind = TARGET_MEDIAN_US;
+	row->target = 1;
+	row->floor = report_floor(b->report,
+				  both ? "C11 atomic on plain shared memory, by both at once"
+				       : "C11 atomic on plain shared memory",
+				  8, &plain);
+}
+
+void test_fetch_add(struct bench *b)
+{
+	uint64_t *word = (void *)bench_alloc(b, PAGE_BYTES, 1, DSM_RELEASE_WRITE_THROUGH);
+	uint64_t count = 0, sum = 0;
+
+	run_add_pass(b, word, false, &count);
+	run_add_pass(b, word, true, &count);
+	if (b->rank == 1)
+		b->side->count = count;
+	bench_barrier(b);
+	if (!b->rank) {
+		int ret = dsm_fetch_add64(b->dsm, word, 0, &sum);
+
+		if (ret || sum != count + b->side->count)
+			bench_fail(b, "the word is %llu after %llu additions (%s)",
+				   (unsigned long long)sum,
+				   (unsigned long long)(count + b->side->count), strerror(-ret));
+	}
+	bench_free(b, word);
+}

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dsm_acquire, dsm_release, dsm_prefetch and the remote atomics: pages brought here by a call.
+ *
+ * An acquire asks ahead for a window of pages but takes its holds strictly in ascending order: a
+ * page that came early and is wanted elsewhere is given up again. So two ranks that acquire one
+ * range each cannot wait for one another.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "error.h"
+#include "node.h"
+
+/* Pages asked for ahead of the one that an acquire waits for. */
+#define ACQUIRE_WINDOW TRANSPORT_FETCH_MAX
+/* Pages taken before the lock is let go, so that faults and messages get their turn. */
+#define ACQUIRE_SLICE 64u
+
+/* A range of pages inside one region. */
+struct span {
+	struct region *region;
+	uint64_t first;		/* page */
+	uint64_t end;		/* granule behind the last page */
+	unsigned each;		/* granules a page */
+};
+
+/* A range that dsm_acquire() holds. */
+struct held_range {
+	struct cds_list_head link;
+	uintptr_t addr;
+	size_t len;
+	struct span span;
+	bool write;
+};
+
+static int span_of(struct dsm *d, const volatile void *addr, size_t len, struct span *s)
+{
+	uintptr_t offset = (uintptr_t)addr - (uintptr_t)d->space.base, last;
+	struct region *r = NULL;
+
+	if (len == 0 || __builtin_add_overflow(offset, len - 1, &last) ||
+	    (uintptr_t)addr + (len - 1) < (uintptr_t)addr)
+		return error_set(EINVAL, "the range at %p of %zu bytes is empty or overflows",
+				 (const void *)(uintptr_t)addr, len);
+	if (space_contains(&d->space, addr))
+		r = region_find(d, offset >> GRANULE_SHIFT);
+	if (!r || last >= r->first_block * BLOCK_BYTES + (r->granules << GRANULE_SHIFT))
+		return error_set(EFAULT, "the range at %p of %zu bytes is not inside one region",
+				 (const void *)(uintptr_t)addr, len);
+	s->region = r;
+	s->each = 1u << r->page_shift;
+	s->first = (offset >> GRANULE_SHIFT) & ~(uint64_t)(s->each - 1);
+	s->end = ((last >> GRANULE_SHIFT) | (s->each - 1)) + 1;
+	return 0;
+}
+
+static bool ready(const struct dsm *d, uint64_t page, bool write)
+{
+	return write ? cache_can_write(&d->protocol, page) : cache_can_read(&d->protocol, page);
+}
+
+/* Lock held. Make sure that the home of a page is known. */
+static int know_home(struct dsm *d, uint64_t page, uint64_t deadline_ns)
+{
+	uint64_t block = page / GRANULES_PER_BLOCK;
+	unsigned blame = WIRE_NO_RANK;
+	int err;
+
+	while (d->blocks[block].home == WIRE_NO_RANK) {
+		err = region_ask_home(d, block, true);
+		if (err == 1)
+			err = node_wait_page(d, block * GRANULES_PER_BLOCK, deadline_ns, &blame);
+		if (err < 0)
+			return error_set_sys(-err, "the home of %p cannot be asked for",
+					     node_addr(d, page));
+	}
+	return 0;
+}
+
+/* Ask for a page, and for those behind it that are not on their way. */
+static void ask_window(struct dsm *d, const struct span *s, uint64_t page, bool write)
+{
+	struct protocol *p = &d->protocol;
+	bool own = protocol_home(p, page) == d->rank;
+	uint64_t end = page + (uint64_t)ACQUIRE_WINDOW * s->each;
+	unsigned ahead;
+
+	if (end > s->end)
+		end = s->end;
+	ahead = (unsigned)((end - page) / s->each - 1);
+	if (!write || own) {
+		if (write)
+			cache_write(p, page, ahead, false);
+		else
+			cache_read(p, page, ahead, false);
+		return;
+	}
+	for (uint64_t g = page; g < end; g += s->each) {
+		if (d->blocks[g / GRANULES_PER_BLOCK].home == WIRE_NO_RANK)
+			break;
+		if (!p->pages[g].pending && !p->pages[g].lost && !ready(d, g, true))
+			cache_write(p, g, 0, false);
+	}
+}
+
+static const char *grant_text(uint64_t word, char *buf, size_t len)
+{
+	switch (grant_state(word)) {
+	case GRANT_BUSY:
+		snprintf(buf, len, "rank %u has not given it up", grant_rank(word));
+		break;
+	case GRANT_EXCLUSIVE:
+		snprintf(buf, len, "rank %u has it for writing", grant_rank(word));
+		break;
+	default:
+		snprintf(buf, len, "its home has not answered");
+		break;
+	}
+	return buf;
+}
+
+/* Who has the page? One look at the home's directory, from here. */
+static int timed_out(struct dsm *d, uint64_t page, bool write)
+{
+	struct transport_fetch f = { .rank = protocol_home(&d->protocol, page),
+				     .granule = page,
+				     .n = 1 };
+	char who[64] = "its home could not be asked";
+
+	if (d->size == 1 || d->transport->ops->fetch(d->transport, &f) == 0)
+		grant_text(f.grant[0], who, sizeof(who));
+	return error_set(ETIMEDOUT, "page %p (home: rank %u) cannot be had for %s in time: %s",
+			 node_addr(d, page), protocol_home(&d->protocol, page),
+			 write ? "writing" : "reading", who);
+}
+
+static int refused(struct dsm *d, uint64_t page, int err, unsigned blame)
+{
+	if (err == -EHOSTDOWN)
+		return error_set(EHOSTDOWN, "rank %u has died, and page %p with it", blame,
+				 node_addr(d, page));
+	return error_set_sys(-err, "page %p cannot be had", node_addr(d, page));
+}
+
+/* Lock held. Bring one page here, and others of the span on the way. */
+static int bring(struct dsm *d, const struct span *s, uint64_t page, bool write,
+		 uint64_t deadline_ns)
+{
+	unsigned blame = WIRE_NO_RANK;
+	int err;
+
+	while (!ready(d, page, write)) {
+		err = know_home(d, page, deadline_ns);
+		if (err < 0)
+			return err;
+		if (d->protocol.pages[page].lost)
+			return refused(d, page, -EHOSTDOWN, protocol_home(&d->protocol, page));
+		ask_window(d, s, page, write);
+		node_run_local(d);
+		if (ready(d, page, write))
+			break;
+		err = node_wait_page(d, page, deadline_ns, &blame);
+		if (err == -ETIMEDOUT)
+			return timed_out(d, page, write);
+		if (err < 0)
+			return refused(d, page, err, blame);
+	}
+	return 0;
+}
+
+/* Lock held. Room in the cache for a page that is not here? */
+static bool has_room(struct dsm *d, uint64_t page, unsigned granules)
+{
+	return protocol_home(&d->protocol, page) == d->rank ||
+	       d->protocol.pages[page].frame || cache_make_room(&d->protocol, granules);
+}
+
+static void release_pages(struct dsm *d, const struct span *s, uint64_t end, bool write, bool push)
+{
+	uint64_t page = s->first;
+
+	while (page < end) {
+		uint64_t stop = (page / GRANULES_PER_BLOCK + 1) * GRANULES_PER_BLOCK;
+
+		if (stop > end)
+			stop = end;
+		cache_unhold(&d->protocol, page, (unsigned)((stop - page) / s->each), write, push);
+		page = stop;
+	}
+}
+
+/* Lock held, let go between slices. */
+static int acquire_pages(struct dsm *d, const struct span *s, bool write, uint64_t deadline_ns)
+{
+	unsigned slice = 0;
+	uint64_t page;
+	int err = 0;
+
+	for (page = s->first; page < s->end; page += s->each) {
+		if (!has_room(d, page, s->each)) {
+			err = error_set(ENOMEM,
+					"the cache of %" PRIu64 " bytes is full of pages that are "
+					"held; raise DSM_CACHE_SIZE or acquire less at a time",
+					d->settings.cache_bytes);
+			break;
+		}
+		err = bring(d, s, page, write, deadline_ns);
+		if (err < 0)
+			break;
+		err = cache_hold(&d->protocol, page, write);
+		if (err < 0) {
+			error_set(EOVERFLOW, "page %p is held too many times",
+				  node_addr(d, page));
+			break;
+		}
+		if (++slice % ACQUIRE_SLICE == 0) {
+			node_unlock(d);
+			node_lock(d);
+		}
+	}
+	if (err < 0)
+		release_pages(d, s, page, write, false);
+	return err;
+}
+
+int dsm_acquire_timed(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm_mode mode,
+		      int timeout_ms)
+{
+	uint64_t start = clock_ns(), deadline = node_deadline(timeout_ms, dsm->settings.timeout_ms);
+	struct held_range *r;
+	int err;
+
+	error_clear();
+	if (mode != DSM_READ && mode != DSM_WRITE)
+		return error_set(EINVAL, "mode %d is neither DSM_READ nor DSM_WRITE", (int)mode);
+	r = malloc(sizeof(*r));
+	if (!r)
+		return error_set(ENOMEM, "no memory to note an acquired range");
+	node_lock(dsm);
+	err = span_of(dsm, addr, len, &r->span);
+	if (err < 0)
+		goto err_unlock;
+	r->addr = (uintptr_t)addr;
+	r->len = len;
+	r->write = mode == DSM_WRITE;
+	r->span.region->acquired++;
+	err = acquire_pages(dsm, &r->span, r->write, deadline);
+	if (err < 0)
+		goto err_not_acquired;
+	cds_list_add(&r->link, &dsm->ranges);
+	node_run_local(dsm);
+	node_unlock(dsm);
+	stats_record(&dsm->stats.pub.acquire_ns, clock_ns() - start);
+	return 0;
+
+err_not_acquired:
+	r->span.region->acquired--;
+err_unlock:
+	node_run_local(dsm);
+	node_unlock(dsm);
+	free(r);
+	return err;
+}
+
+int dsm_acquire(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm_mode mode)
+{
+	return dsm_acquire_timed(dsm, addr, len, mode, DSM_FOREVER);
+}
+
+int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len)
+{
+	struct held_range *r;
+	bool push;
+
+	error_clear();
+	node_lock(dsm);
+	cds_list_for_each_entry(r, &dsm->ranges, link)
+		if (r->addr == (uintptr_t)addr && r->len == len)
+			goto found;
+	node_unlock(dsm);
+	return error_set(EINVAL, "the range at %p of %zu bytes is not acquired by this rank",
+			 (const void *)(uintptr_t)addr, len);
+found:
+	cds_list_del(&r->link);
+	push = r->span.region->release == DSM_RELEASE_WRITE_THROUGH;
+	release_pages(dsm, &r->span, r->span.end, r->write, push);
+	r->span.region->acquired--;
+	node_run_local(dsm);
+	node_unlock(dsm);
+	free(r);
+	return 0;
+}
+
+int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm_mode mode)
+{
+	struct protocol *p = &dsm->protocol;
+	struct span s;
+	uint64_t page;
+	int err;
+
+	error_clear();
+	if (mode != DSM_READ && mode != DSM_WRITE)
+		return error_set(EINVAL, "mode %d is neither DSM_READ nor DSM_WRITE", (int)mode);
+	node_lock(dsm);
+	err = span_of(dsm, addr, len, &s);
+	if (err < 0) {
+		node_unlock(dsm);
+		return err;
+	}
+	for (page = s.first; page < s.end; page += s.each) {
+		if (dsm->blocks[page / GRANULES_PER_BLOCK].home == WIRE_NO_RANK)
+			continue; /* it is to be touched first, which a hint does not */
+		if (p->pages[page].pending || p->pages[page].lost ||
+		    ready(dsm, page, mode == DSM_WRITE))
+			continue;
+		if (p->frames + s.each > p->frames_max && !p->pages[page].frame)
+			break; /* to fetch more would push out what was just fetched */
+		ask_window(dsm, &s, page, mode == DSM_WRITE);
+		node_run_local(dsm);
+	}
+	node_unlock(dsm);
+	return 0;
+}
+
+/*
+ * Remote atomics
+ */
+
+struct atomic {
+	enum transport_atomic op;
+	unsigned width;
+	uint64_t operand;
+	uint64_t expected;
+};
+
+static uint64_t do_local(void *word, const struct atomic *a)
+{
+	if (a->width == 4) {
+		uint32_t expected = (uint32_t)a->expected;
+
+		if (a->op == ATOMIC_FETCH_ADD)
+			return __atomic_fetch_add((uint32_t *)word, (uint32_t)a->operand,
+						  __ATOMIC_SEQ_CST);
+		__atomic_compare_exchange_n((uint32_t *)word, &expected, (uint32_t)a->operand,
+					    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		return expected;
+	}
+	if (a->op == ATOMIC_FETCH_ADD)
+		return __atomic_fetch_add((uint64_t *)word, a->operand, __ATOMIC_SEQ_CST);
+	{
+		uint64_t expected = a->expected;
+
+		__atomic_compare_exchange_n((uint64_t *)word, &expected, a->operand, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+		return expected;
+	}
+}
+
+/* Lock held. Bring the page into a state in which the atomic can be done at once. */
+static int open_page(struct dsm *d, uint64_t page)
+{
+	uint64_t deadline = node_deadline(DSM_FOREVER, d->settings.timeout_ms);
+	struct page *pg = &d->protocol.pages[page];
+	unsigned blame = WIRE_NO_RANK;
+	int err = know_home(d, page, deadline);
+
+	while (err == 0 && !cache_can_atomic(&d->protocol, page)) {
+		if (pg->lost)
+			return refused(d, page, -EHOSTDOWN, protocol_home(&d->protocol, page));
+		if (pg->readers_holding) /* an acquired page stays here, so go for all of it */
+			cache_write(&d->protocol, page, 0, false);
+		else
+			cache_atomic(&d->protocol, page);
+		node_run_local(d);
+		if (cache_can_atomic(&d->protocol, page))
+			break;
+		err = node_wait_page(d, page, deadline, &blame);
+		if (err == -ETIMEDOUT)
+			return timed_out(d, page, true);
+		if (err < 0)
+			return refused(d, page, err, blame);
+	}
+	return err;
+}
+
+static int atomic_at(struct dsm *d, uintptr_t addr, const struct atomic *a, uint64_t *result)
+{
+	struct span s;
+	int err = span_of(d, (void *)addr, a->width, &s);
+	uint64_t offset = addr - (uintptr_t)d->space.base;
+
+	if (err < 0)
+		return err;
+	err = open_page(d, s.first);
+	if (err < 0)
+		return err;
+	if (cache_can_write(&d->protocol, s.first)) {
+		*result = do_local(d->space.alias + offset, a);
+		return 0;
+	}
+	stats_inc(&d->stats.pub.atomics_remote);
+	err = d->transport->ops->atomic(d->transport, protocol_home(&d->protocol, s.first), offset,
+					a->width, a->op, a->operand, a->expected, result);
+	if (err < 0)
+		return refused(d, s.first, err, protocol_home(&d->protocol, s.first));
+	return 0;
+}
+
+static int atomic(struct dsm *d, void *addr, const struct atomic *a, uint64_t *result)
+{
+	int err;
+
+	error_clear();
+	if ((uintptr_t)addr % a->width)
+		return error_set(EINVAL, "%p is not aligned to %u bytes", addr, a->width);
+	node_lock(d);
+	err = atomic_at(d, (uintptr_t)addr, a, result);
+	node_unlock(d);
+	return err;
+}
+
+int dsm_fetch_add32(struct dsm *dsm, uint32_t *addr, uint32_t operand, uint32_t *old)
+{
+	struct atomic a = { ATOMIC_FETCH_ADD, 4, operand, 0 };
+	uint64_t result;
+	int err = atomic(dsm, addr, &a, &result);
+
+	if (err == 0 && old)
+		*old = (uint32_t)result;
+	return err;
+}
+
+int dsm_fetch_add64(struct dsm *dsm, uint64_t *addr, uint64_t operand, uint64_t *old)
+{
+	struct atomic a = { ATOMIC_FETCH_ADD, 8, operand, 0 };
+	uint64_t result;
+	int err = atomic(dsm, addr, &a, &result);
+
+	if (err == 0 && old)
+		*old = result;
+	return err;
+}
+
+int dsm_compare_swap32(struct dsm *dsm, uint32_t *addr, uint32_t expected, uint32_t desired,
+		       uint32_t *old)
+{
+	struct atomic a = { ATOMIC_COMPARE_SWAP, 4, desired, expected };
+	uint64_t result;
+	int err = atomic(dsm, addr, &a, &result);
+
+	if (err == 0 && old)
+		*old = (uint32_t)result;
+	return err;
+}
+
+int dsm_compare_swap64(struct dsm *dsm, uint64_t *addr, uint64_t expected, uint64_t desired,
+		       uint64_t *old)
+{
+	struct atomic a = { ATOMIC_COMPARE_SWAP, 8, desired, expected };
+	uint64_t result;
+	int err = atomic(dsm, addr, &a, &result);
+
+	if (err == 0 && old)
+		*old = result;
+	return err;
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The agent: the one service thread of a rank. Serves faults and messages, polls for a while after
+ * the last one, then sleeps until userfaultfd, the transport or another thread wakes it.
+ *
+ * It never touches the application mapping, and takes no lock but the node's.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "log.h"
+#include "node.h"
+
+/* Messages handled in a row before faults get their turn. */
+#define POLL_BUDGET 64
+/* The longest sleep: faults that wait for too long are reported (faults_check). */
+#define SLEEP_MAX_NS 1000000000u
+/* How often recalls of fresh pages are tried again. */
+#define RETRY_NS 5000u
+/* How often a region that is being freed is looked at for answers that are still to come. */
+#define DRAIN_NS 50000u
+
+int agent_poll(struct dsm *d)
+{
+	int n = d->transport->ops->poll(d->transport, POLL_BUDGET);
+
+	node_run_local(d);
+	return n;
+}
+
+void agent_kick(struct dsm *d)
+{
+	uint64_t one = 1;
+
+	if (write(d->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
+		log_error("cannot wake the agent: %s", strerror(errno));
+}
+
+/* One round of service; *again_ns: how soon the next is due even if nothing comes. */
+static bool serve(struct dsm *d, uint64_t *again_ns)
+{
+	int n = agent_poll(d);
+
+	n += faults_serve(d);
+	node_run_local(d);
+	*again_ns = SLEEP_MAX_NS;
+	if (region_work(d))
+		*again_ns = 0;
+	else if (d->regions.working)
+		*again_ns = DRAIN_NS;
+	if (protocol_retry(&d->protocol) && *again_ns > RETRY_NS)
+		*again_ns = RETRY_NS;
+	node_run_local(d);
+	faults_check(d, clock_ns());
+	return n > 0;
+}
+
+static void sleep_for(struct dsm *d, uint64_t ns)
+{
+	struct timespec ts = { .tv_sec = (time_t)(ns / 1000000000u),
+			       .tv_nsec = (long)(ns % 1000000000u) };
+	struct epoll_event events[4];
+	uint64_t count;
+	int n;
+
+	n = epoll_pwait2(d->epoll_fd, events, 4, &ts, NULL);
+	for (int i = 0; i < n; i++)
+		if (events[i].data.fd == d->wake_fd &&
+		    read(d->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+			log_error("agent's eventfd: %s", strerror(errno));
+}
+
+/* Lock held on entry and return. */
+static void agent_sleep(struct dsm *d, uint64_t ns)
+{
+	d->agent_asleep = true;
+	if (d->pollers == 0)
+		d->transport->ops->sleep(d->transport, true);
+	/* A message that came before sleep(true) has woken nobody. */
+	if (!d->transport->ops->pending(d->transport) || d->pollers) {
+		node_unlock(d);
+		sleep_for(d, ns);
+		node_lock(d);
+	}
+	d->agent_asleep = false;
+	if (d->pollers == 0)
+		d->transport->ops->sleep(d->transport, false);
+}
+
+static void *agent_main(void *arg)
+{
+	struct dsm *d = arg;
+	uint64_t last_work = clock_ns(), again_ns;
+
+	prctl(PR_SET_NAME, "dsm-agent");
+	node_lock(d);
+	while (!d->stop) {
+		if (serve(d, &again_ns) || again_ns == 0) {
+			last_work = clock_ns();
+		} else if (clock_ns() - last_work >= d->spin_ns) {
+			agent_sleep(d, again_ns);
+			continue;
+		}
+		node_unlock(d);
+		if (d->crowded)
+			sched_yield();
+		else
+			spin_hint();
+		node_lock(d);
+	}
+	node_unlock(d);
+	return NULL;
+}
+
+static int watch_fd(struct dsm *d, int fd)
+{
+	struct epoll_event e = { .events = EPOLLIN, .data.fd = fd };
+
+	if (epoll_ctl(d->epoll_fd, EPOLL_CTL_ADD, fd, &e) < 0)
+		return error_set_sys(errno, "cannot watch file descriptor %d", fd);
+	return 0;
+}
+
+static int start_thread(struct dsm *d)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&d->agent, NULL, agent_main, d);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return error_set_sys(err, "cannot start the service thread");
+	d->agent_started = true;
+	return 0;
+}
+
+int agent_start(struct dsm *d)
+{
+	int err;
+
+	d->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (d->epoll_fd < 0)
+		return error_set_sys(errno, "cannot create an epoll instance");
+	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->wake_fd < 0) {
+		err = error_set_sys(errno, "cannot create an eventfd");
+		goto err_close_epoll;
+	}
+	err = watch_fd(d, d->wake_fd);
+	if (err == 0)
+		err = watch_fd(d, d->pager->fd);
+	if (err == 0)
+		err = watch_fd(d, d->transport->fd);
+	if (err == 0)
+		err = start_thread(d);
+	if (err == 0)
+		return 0;
+	close(d->wake_fd);
+	d->wake_fd = -1;
+err_close_epoll:
+	close(d->epoll_fd);
+	d->epoll_fd = -1;
+	return err;
+}
+
+void agent_stop(struct dsm *d)
+{
+	if (!d->agent_started)
+		return;
+	node_lock(d);
+	d->stop = true;
+	node_unlock(d);
+	agent_kick(d);
+	pthread_join(d->agent, NULL);
+	d->agent_started = false;
+	close(d->wake_fd);
+	close(d->epoll_fd);
+}

@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The home side: the directory of the pages that live at this rank.
+ *
+ * A page at rest is described by its grants word and its readers words alone. A request that cannot
+ * be answered at once opens a transaction: the page is Busy, later requests queue behind it in
+ * arrival order (R8), and responses are taken as they come. The transaction goes in one step:
+ *
+ *	grants = Busy			R1: visible before the readers are taken
+ *	take and clear the readers	R2: before any Inv is sent
+ *	Inv to each of them but the requester; FwdGetS or FwdGetM to an owner
+ *	gather the acknowledgements
+ *	grants = Clean, Exclusive or Atomic; grant to the requester
+ *
+ * The home's own copy of its page is not among the readers, whose words NIC atomics alone may write,
+ * but in its own page table: taking the readers looks there too (R7).
+ */
+#include <errno.h>
+
+#include "log.h"
+#include "protocol.h"
+
+struct request {
+	struct cds_list_head link;
+	uint8_t kind;		/* MSG_GETS, MSG_GETM, MSG_GETA */
+	uint16_t rank;
+	uint32_t flags;
+};
+
+struct txn {
+	struct cds_list_head link;	/* in its hash bucket */
+	struct cds_list_head queue;	/* requests, the first is being served */
+	uint64_t page;
+	struct rankset acks;		/* ranks whose InvAck is awaited */
+	uint16_t recalled;		/* owner whose WriteBack is awaited, or WIRE_NO_RANK */
+	bool have_data;			/* a PutM of that owner came, crossing the recall */
+	bool had_requester;		/* the requester was among the readers taken (R10) */
+};
+
+void directory_init(struct protocol *p)
+{
+	for (unsigned i = 0; i < TXN_BUCKETS; i++)
+		CDS_INIT_LIST_HEAD(&p->txns[i]);
+	pool_init(&p->txn_pool, sizeof(struct txn));
+	pool_init(&p->request_pool, sizeof(struct request));
+}
+
+/*
+ * The directory's words
+ */
+
+static uint64_t grant_get(const struct protocol *p, uint64_t page)
+{
+	return __atomic_load_n(segment_grant(p->space, p->space->alias, page), __ATOMIC_RELAXED);
+}
+
+/* Sequentially consistent: pairs with a reader's fetch-add on the readers word followed by its load
+ * of the grants word; either it sees Busy, or taking the readers afterwards sees its bit (R1). */
+static void grant_set(struct protocol *p, uint64_t page, enum grant_state state, unsigned rank)
+{
+	__atomic_store_n(segment_grant(p->space, p->space->alias, page), grant_word(state, rank),
+			 __ATOMIC_SEQ_CST);
+}
+
+static void reader_add(struct protocol *p, uint64_t page, unsigned rank)
+{
+	uint64_t *w = segment_readers(p->space, p->space->alias, page) + rank / 64;
+
+	if (rank != p->rank)
+		__atomic_fetch_or(w, 1ull << rank % 64, __ATOMIC_SEQ_CST);
+}
+
+static bool readers_any(const struct protocol *p, uint64_t page)
+{
+	const uint64_t *w = segment_readers(p->space, p->space->alias, page);
+
+	for (unsigned i = 0; i < p->space->rank_words; i++)
+		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST))
+			return true;
+	return false;
+}
+
+static void readers_take(struct protocol *p, uint64_t page, struct rankset *taken)
+{
+	uint64_t *w = segment_readers(p->space, p->space->alias, page);
+	enum page_state own = p->pages[page].state;
+
+	rankset_clear(taken);
+	for (unsigned i = 0; i < p->space->rank_words; i++)
+		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST))
+			taken->word[i] = __atomic_exchange_n(&w[i], 0, __ATOMIC_SEQ_CST);
+	if (own == PAGE_SHARED || own == PAGE_ATOMIC)
+		rankset_add(taken, p->rank);
+}
+
+bool directory_own_read(struct protocol *p, uint64_t page)
+{
+	return grant_state(grant_get(p, page)) == GRANT_CLEAN;
+}
+
+bool directory_own_write(struct protocol *p, uint64_t page)
+{
+	if (grant_state(grant_get(p, page)) != GRANT_CLEAN || readers_any(p, page))
+		return false;
+	grant_set(p, page, GRANT_EXCLUSIVE, p->rank);
+	if (!readers_any(p, page))
+		return true;
+	/* A reader came in between and may have seen Clean: it is to be asked, so queue. */
+	grant_set(p, page, GRANT_CLEAN, 0);
+	return false;
+}
+
+/*
+ * Transactions
+ */
+
+static struct cds_list_head *txn_bucket(struct protocol *p, uint64_t page)
+{
+	return &p->txns[(page * 0x9e3779b97f4a7c15ull) >> 54 & (TXN_BUCKETS - 1)];
+}
+
+static struct txn *txn_find(struct protocol *p, uint64_t page)
+{
+	struct txn *t;
+
+	cds_list_for_each_entry(t, txn_bucket(p, page), link)
+		if (t->page == page)
+			return t;
+	return NULL;
+}
+
+static void txn_close(struct protocol *p, struct txn *t)
+{
+	cds_list_del(&t->link);
+	pool_put(&p->txn_pool, t);
+}
+
+static void request_drop(struct protocol *p, struct request *r)
+{
+	cds_list_del(&r->link);
+	pool_put(&p->request_pool, r);
+}
+
+static void refuse(struct protocol *p, uint64_t page, unsigned rank, int err, unsigned blame)
+{
+	struct msg m = { .kind = MSG_GRANT_ERROR,
+			 .slots = 1,
+			 .src = (uint16_t)p->rank,
+			 .page = page,
+			 .word = { (uint64_t)err, blame } };
+
+	protocol_send(p, rank, &m);
+}
+
+static void grant_shared(struct protocol *p, uint64_t page, unsigned rank)
+{
+	reader_add(p, page, rank); /* R5 */
+	if (rank != p->rank)
+		p->ops->push(p->env, rank, page, protocol_granules(p, page));
+	protocol_tell(p, rank, MSG_GRANT_S, page, 0);
+}
+
+static void grant_modified(struct protocol *p, uint64_t page, const struct request *r,
+			   bool had_requester)
+{
+	bool data = !((r->flags & MSG_HAS_COPY) && had_requester); /* R10 */
+
+	grant_set(p, page, GRANT_EXCLUSIVE, r->rank);
+	if (data && r->rank != p->rank)
+		p->ops->push(p->env, r->rank, page, protocol_granules(p, page));
+	protocol_tell(p, r->rank, MSG_GRANT_M, page, data ? MSG_DATA : 0);
+}
+
+static void grant_atomic(struct protocol *p, uint64_t page, unsigned rank)
+{
+	grant_set(p, page, GRANT_ATOMIC, 0);
+	reader_add(p, page, rank);
+	protocol_tell(p, rank, MSG_GRANT_A, page, 0);
+}
+
+static bool waiting(const struct txn *t)
+{
+	return t->recalled != WIRE_NO_RANK || !rankset_empty(&t->acks);
+}
+
+/* Busy names one rank that is waited for, so that a requester can say who holds the page. */
+static void show_busy(struct protocol *p, const struct txn *t)
+{
+	unsigned who = t->recalled != WIRE_NO_RANK ? t->recalled : rankset_next(&t->acks, 0);
+
+	grant_set(p, t->page, GRANT_BUSY, who == RANKS_MAX ? p->rank : who);
+}
+
+/* Nobody is waited for any more: answer the first request. */
+static void txn_grant(struct protocol *p, struct txn *t)
+{
+	struct request *r = cds_list_first_entry(&t->queue, struct request, link);
+
+	if (rankset_has(&p->down, r->rank)) {
+		grant_set(p, t->page, GRANT_CLEAN, 0);
+	} else if (r->kind == MSG_GETS) {
+		grant_set(p, t->page, GRANT_CLEAN, 0);
+		grant_shared(p, t->page, r->rank);
+	} else if (r->kind == MSG_GETM) {
+		grant_modified(p, t->page, r, t->had_requester);
+	} else {
+		grant_atomic(p, t->page, r->rank);
+	}
+	request_drop(p, r);
+}
+
+/* The data is gone with its owner: everybody who asks is told, now and later. */
+static void txn_lose(struct protocol *p, struct txn *t, unsigned blame)
+{
+	struct request *r, *next;
+
+	grant_set(p, t->page, GRANT_LOST, blame);
+	t->recalled = WIRE_NO_RANK;
+	rankset_clear(&t->acks);
+	cds_list_for_each_entry_safe(r, next, &t->queue, link) {
+		refuse(p, t->page, r->rank, EHOSTDOWN, blame);
+		request_drop(p, r);
+	}
+}
+
+static void invalidate_readers(struct protocol *p, struct txn *t, unsigned requester)
+{
+	struct rankset taken;
+
+	readers_take(p, t->page, &taken);
+	t->had_requester = rankset_has(&taken, requester);
+	rankset_for_each(rank, &taken)
+		if (rank != requester && !rankset_has(&p->down, rank))
+			rankset_add(&t->acks, rank);
+	rankset_for_each(rank, &t->acks)
+		protocol_tell(p, rank, MSG_INV, t->page, 0);
+}
+
+static void recall(struct protocol *p, struct txn *t, unsigned owner, bool shared)
+{
+	t->recalled = (uint16_t)owner;
+	protocol_tell(p, owner, shared ? MSG_FWD_GETS : MSG_FWD_GETM, t->page, 0);
+}
+
+/* Is the page as a GetM that may not disturb anybody wants it? */
+static bool free_for(struct protocol *p, uint64_t page, unsigned rank)
+{
+	const uint64_t *w = segment_readers(p->space, p->space->alias, page);
+
+	if (grant_state(grant_get(p, page)) != GRANT_CLEAN || p->pages[page].state != PAGE_INVALID)
+		return false;
+	for (unsigned i = 0; i < p->space->rank_words; i++) {
+		uint64_t bits = __atomic_load_n(&w[i], __ATOMIC_SEQ_CST);
+
+		if (i == rank / 64)
+			bits &= ~(1ull << rank % 64);
+		if (bits)
+			return false;
+	}
+	return true;
+}
+
+/* Answer without asking anybody, if the page's state allows it. */
+static bool answered_at_once(struct protocol *p, uint64_t page, const struct request *r)
+{
+	uint64_t word = grant_get(p, page);
+	enum grant_state state = grant_state(word);
+
+	if (state == GRANT_LOST) {
+		refuse(p, page, r->rank, EHOSTDOWN, grant_rank(word));
+	} else if (state == GRANT_EXCLUSIVE && grant_rank(word) == r->rank) {
+		log_error("rank %u asks for page %#llx, which it has", r->rank,
+			  (unsigned long long)page);
+		refuse(p, page, r->rank, EPROTO, r->rank);
+	} else if (r->kind == MSG_GETS && state == GRANT_CLEAN) {
+		grant_shared(p, page, r->rank);
+	} else if (r->kind == MSG_GETA && state == GRANT_ATOMIC) {
+		grant_atomic(p, page, r->rank);
+	} else if (r->kind == MSG_GETM && (r->flags & MSG_IF_FREE) && !free_for(p, page, r->rank)) {
+		refuse(p, page, r->rank, EAGAIN, r->rank);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* Ask whoever stands in the way of the first request. */
+static void txn_begin(struct protocol *p, struct txn *t, const struct request *r)
+{
+	uint64_t word = grant_get(p, t->page);
+	bool exclusive = grant_state(word) == GRANT_EXCLUSIVE;
+	bool keep_readers = r->kind == MSG_GETS && exclusive;
+
+	t->had_requester = false;
+	t->have_data = false;
+	grant_set(p, t->page, GRANT_BUSY, exclusive ? grant_rank(word) : p->rank); /* R1 */
+	if (!keep_readers)
+		invalidate_readers(p, t, r->rank); /* R2 */
+	if (exclusive && rankset_has(&p->down, grant_rank(word)))
+		txn_lose(p, t, grant_rank(word));
+	else if (exclusive)
+		recall(p, t, grant_rank(word), keep_readers);
+	if (waiting(t))
+		show_busy(p, t);
+}
+
+/* Serve requests until one has to wait; without any left, the transaction is over. */
+static void txn_run(struct protocol *p, struct txn *t)
+{
+	while (!waiting(t) && !cds_list_empty(&t->queue)) {
+		struct request *r = cds_list_first_entry(&t->queue, struct request, link);
+
+		if (rankset_has(&p->down, r->rank) || answered_at_once(p, t->page, r)) {
+			request_drop(p, r);
+			continue;
+		}
+		txn_begin(p, t, r);
+		if (!waiting(t) && !cds_list_empty(&t->queue))
+			txn_grant(p, t);
+	}
+	if (!waiting(t))
+		txn_close(p, t);
+}
+
+static struct txn *txn_open(struct protocol *p, uint64_t page)
+{
+	struct txn *t = pool_get(&p->txn_pool);
+
+	if (!t)
+		return NULL;
+	t->page = page;
+	t->recalled = WIRE_NO_RANK;
+	CDS_INIT_LIST_HEAD(&t->queue);
+	cds_list_add(&t->link, txn_bucket(p, page));
+	return t;
+}
+
+static void on_request(struct protocol *p, const struct msg *m)
+{
+	struct request now = { .kind = m->kind, .rank = m->src, .flags = m->flags };
+	struct txn *t = txn_find(p, m->page);
+	struct request *r;
+
+	if (!t && answered_at_once(p, m->page, &now))
+		return;
+	r = pool_get(&p->request_pool);
+	if (r && !t) {
+		t = txn_open(p, m->page);
+		if (!t)
+			pool_put(&p->request_pool, r);
+	}
+	if (!r || !t) {
+		refuse(p, m->page, m->src, ENOMEM, p->rank);
+		return;
+	}
+	*r = now;
+	cds_list_add_tail(&r->link, &t->queue);
+	if (!waiting(t))
+		txn_run(p, t);
+}
+
+/* A response came: go on if it was the last. */
+static void txn_response(struct protocol *p, struct txn *t)
+{
+	if (waiting(t)) {
+		show_busy(p, t);
+		return;
+	}
+	if (!cds_list_empty(&t->queue))
+		txn_grant(p, t);
+	txn_run(p, t);
+}
+
+static void on_inv_ack(struct protocol *p, const struct msg *m)
+{
+	struct txn *t = txn_find(p, m->page);
+
+	if (!t || !rankset_has(&t->acks, m->src))
+		return;
+	rankset_remove(&t->acks, m->src);
+	txn_response(p, t);
+}
+
+static void on_write_back(struct protocol *p, const struct msg *m)
+{
+	struct txn *t = txn_find(p, m->page);
+
+	if (!t || t->recalled != m->src)
+		return;
+	if (m->flags & MSG_KEEPS)
+		reader_add(p, m->page, m->src); /* R9 */
+	t->recalled = WIRE_NO_RANK;
+	if ((m->flags & MSG_NOT_HERE) && !t->have_data) { /* R6 promises the PutM */
+		log_error("rank %u neither has page %#llx nor sent it", m->src,
+			  (unsigned long long)m->page);
+		txn_lose(p, t, m->src);
+	}
+	txn_response(p, t);
+}
+
+static void on_putm(struct protocol *p, const struct msg *m)
+{
+	struct txn *t = txn_find(p, m->page);
+	uint64_t word = grant_get(p, m->page);
+
+	if (t && t->recalled == m->src) {
+		t->have_data = true; /* R6: its answer to the recall follows */
+	} else if (!t && word == grant_word(GRANT_EXCLUSIVE, m->src)) {
+		if (m->flags & MSG_KEEPS)
+			reader_add(p, m->page, m->src); /* R9 */
+		grant_set(p, m->page, GRANT_CLEAN, 0);
+	} else {
+		log_debug("ignored PutM of page %#llx from rank %u", (unsigned long long)m->page,
+			  m->src);
+	}
+}
+
+void directory_message(struct protocol *p, const struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_GETS:
+	case MSG_GETM:
+	case MSG_GETA:
+		on_request(p, m);
+		break;
+	case MSG_INV_ACK:
+		on_inv_ack(p, m);
+		break;
+	case MSG_WRITE_BACK:
+		on_write_back(p, m);
+		break;
+	case MSG_PUTM:
+		on_putm(p, m);
+		break;
+	default:
+		break;
+	}
+}
+
+static void txn_rank_down(struct protocol *p, struct txn *t, unsigned rank)
+{
+	bool touched = rankset_has(&t->acks, rank) || t->recalled == rank;
+
+	rankset_remove(&t->acks, rank);
+	if (t->recalled == rank) {
+		t->recalled = WIRE_NO_RANK;
+		if (!t->have_data)
+			txn_lose(p, t, rank);
+	}
+	if (touched)
+		txn_response(p, t);
+}
+
+void directory_rank_down(struct protocol *p, unsigned rank)
+{
+	struct txn *t, *next;
+
+	for (unsigned i = 0; i < TXN_BUCKETS; i++)
+		cds_list_for_each_entry_safe(t, next, &p->txns[i], link)
+			txn_rank_down(p, t, rank);
+}
+
+void directory_forget(struct protocol *p, uint64_t first_block, uint64_t nblocks)
+{
+	struct txn *t, *next;
+	struct request *r, *after;
+
+	for (unsigned i = 0; i < TXN_BUCKETS; i++) {
+		cds_list_for_each_entry_safe(t, next, &p->txns[i], link) {
+			if (t->page / GRANULES_PER_BLOCK - first_block >= nblocks)
+				continue;
+			cds_list_for_each_entry_safe(r, after, &t->queue, link)
+				request_drop(p, r);
+			txn_close(p, t);
+		}
+	}
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See fault.h.
+ *
+ * Has a thread had its access? Its processor time tells: it stands still from the fault until the
+ * thread runs again, and the first thing that it then does is the access. So a recall of a page
+ * that was granted to a faulting thread waits until the thread has run for SETTLE_NS, and progress
+ * is certain however the machine schedules; GIVE_UP_NS bounds it for a thread that is stopped or
+ * killed. (Mirage's time window, Fleisch and Popek 1989, with the thread's clock for the wall's.)
+ */
+#include <errno.h>
+#include <time.h>
+
+#include "fault.h"
+#include "log.h"
+#include "node.h"
+#include "trace.h"
+
+/* Longer than the kernel takes to return from a fault. */
+#define SETTLE_NS  2000u
+#define GIVE_UP_NS 20000000u
+#define CHECK_NS   1000000000u
+
+static struct fault_record *record_of(struct dsm *d, uint64_t page)
+{
+	return &d->faults.record[(page * 0x9e3779b97f4a7c15ull) >> 54 & (FAULT_RECORDS - 1)];
+}
+
+/* Processor time of a thread of this process, ns; 0 if it is gone. The clock's id is the one that
+ * pthread_getcpuclockid() makes, which wants a pthread_t that we do not have. */
+static uint64_t thread_cpu_ns(pid_t tid)
+{
+	clockid_t clock = (clockid_t)((~(unsigned)tid << 3) | 6);
+	struct timespec ts;
+
+	if (clock_gettime(clock, &ts) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+bool fault_settled(struct dsm *d, uint64_t page)
+{
+	struct fault_record *r = record_of(d, page);
+	uint64_t cpu;
+
+	if (r->tid == 0 || r->page != page)
+		return true;
+	cpu = thread_cpu_ns(r->tid);
+	if (cpu == 0 || cpu >= r->cpu_ns + SETTLE_NS)
+		return true;
+	if (r->give_up_ns == 0)
+		r->give_up_ns = clock_ns() + GIVE_UP_NS;
+	return clock_ns() >= r->give_up_ns;
+}
+
+bool fault_waits(struct dsm *d, uint64_t page)
+{
+	struct fault_record *r = record_of(d, page);
+
+	return r->live && r->page == page;
+}
+
+void fault_served(struct dsm *d, uint64_t page)
+{
+	struct fault_record *r = record_of(d, page);
+
+	if (!fault_waits(d, page))
+		return;
+	r->live = false;
+	stats_record(r->write ? &d->stats.pub.write_miss_ns : &d->stats.pub.read_miss_ns,
+		     clock_ns() - r->start_ns);
+}
+
+/* Pages to fetch behind this one: none until the thread goes on in order, then ever more. */
+static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_t page,
+			     const struct region *region)
+{
+	struct fault_stream *s = &d->faults.stream[(unsigned)f->tid % FAULT_STREAMS];
+	uint64_t each = 1ull << region->page_shift, most = d->settings.prefetch_pages, end;
+
+	if (s->tid == f->tid && page > s->last && page <= s->last + (s->ahead + 1) * each)
+		s->ahead = s->ahead ? s->ahead * 4 : 3;
+	else
+		s->ahead = 0;
+	if (s->ahead > most)
+		s->ahead = most;
+	s->tid = f->tid;
+	s->last = page;
+	end = region->first_block * GRANULES_PER_BLOCK + region->granules;
+	if (page + (s->ahead + 1) * each > end)
+		return (unsigned)((end - page) / each - 1);
+	return (unsigned)s->ahead;
+}
+
+static void record(struct dsm *d, const struct pager_fault *f, uint64_t page)
+{
+	*record_of(d, page) = (struct fault_record){ .page = page,
+						     .start_ns = clock_ns(),
+						     .cpu_ns = thread_cpu_ns(f->tid),
+						     .tid = f->tid,
+						     .write = f->write,
+						     .live = true };
+}
+
+static void park(struct dsm *d, const struct pager_fault *f)
+{
+	struct faults *q = &d->faults;
+
+	if (q->nparked == FAULT_PARKED_MAX)
+		d->pager->ops->wake(d->pager, f->granule, 1); /* it faults again */
+	else
+		q->parked[q->nparked++] = *f;
+}
+
+static void serve(struct dsm *d, const struct pager_fault *f)
+{
+	struct region *region = region_find(d, f->granule);
+	unsigned ahead;
+	uint64_t page;
+	int err;
+
+	trace_fault(f->granule, f->write, f->tid);
+	if (!region) { /* freed meanwhile: the access meets the bare reservation */
+		d->pager->ops->wake(d->pager, f->granule, 1);
+		return;
+	}
+	err = region_ask_home(d, f->granule / GRANULES_PER_BLOCK, true);
+	if (err < 0)
+		d->pager->ops->poison(d->pager, f->granule, 1);
+	else if (err == 1)
+		park(d, f);
+	if (err != 0)
+		return;
+	page = protocol_page(&d->protocol, f->granule);
+	ahead = stream_ahead(d, f, page, region);
+	record(d, f, page);
+	if (f->write)
+		cache_write(&d->protocol, page, ahead, true);
+	else
+		cache_read(&d->protocol, page, ahead, true);
+	if (f->write ? cache_can_write(&d->protocol, page) : cache_can_read(&d->protocol, page))
+		fault_served(d, page);
+}
+
+int faults_serve(struct dsm *d)
+{
+	struct pager_fault f[PAGER_FAULTS_MAX];
+	int n = d->pager->ops->faults(d->pager, f, PAGER_FAULTS_MAX);
+
+	for (int i = 0; i < n; i++)
+		serve(d, &f[i]);
+	return n < 0 ? 0 : n;
+}
+
+void faults_rank_down(struct dsm *d)
+{
+	unsigned n = d->faults.nparked;
+
+	/* Ask again, all: the answer may have died with its rank. */
+	d->faults.nparked = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct pager_fault f = d->faults.parked[i];
+
+		serve(d, &f);
+	}
+}
+
+void faults_unpark(struct dsm *d, uint64_t block)
+{
+	struct faults *q = &d->faults;
+	unsigned n = q->nparked;
+
+	q->nparked = 0;
+	for (unsigned i = 0; i < n; i++) {
+		struct pager_fault f = q->parked[i];
+
+		if (f.granule / GRANULES_PER_BLOCK == block)
+			serve(d, &f);
+		else
+			q->parked[q->nparked++] = f;
+	}
+}
+
+void faults_check(struct dsm *d, uint64_t now_ns)
+{
+	struct faults *q = &d->faults;
+
+	if (now_ns < q->next_check_ns)
+		return;
+	q->next_check_ns = now_ns + CHECK_NS;
+	for (unsigned i = 0; i < FAULT_RECORDS; i++) {
+		struct fault_record *r = &q->record[i];
+
+		if (!r->live || r->warned ||
+		    now_ns - r->start_ns < d->settings.timeout_ms * 1000000u)
+			continue;
+		r->warned = true;
+		log_warn("thread %d has waited %llu ms to %s %p (home: rank %u); it waits on",
+			 (int)r->tid, (unsigned long long)((now_ns - r->start_ns) / 1000000u),
+			 r->write ? "write" : "read", node_addr(d, r->page),
+			 protocol_home(&d->protocol, r->page));
+	}
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What ties the parts of a rank together: the protocol's actions go to pager and transport, messages
+ * go to the part that they are for, deaths go to all.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+#include "node.h"
+#include "region_internal.h"
+#include "trace.h"
+
+/* A message to the own rank, delivered after the current event. */
+struct local_msg {
+	struct cds_list_head link;
+	union {
+		struct msg msg;
+		struct msg_region region;
+	};
+};
+
+uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms)
+{
+	uint64_t ms = timeout_ms < 0 ? fallback_ms : (uint64_t)timeout_ms;
+
+	return clock_ns() + ms * 1000000u;
+}
+
+/*
+ * Messages
+ */
+
+void node_send(struct dsm *d, unsigned rank, const struct msg *m)
+{
+	size_t bytes = (size_t)m->slots * MSG_SLOT_BYTES;
+	struct local_msg *l;
+
+	if (rank != d->rank) {
+		stats_inc(&d->stats.pub.messages_sent);
+		stats_inc(&d->stats.sent[m->kind]);
+		d->transport->ops->send(d->transport, rank, m);
+		return;
+	}
+	l = pool_get(&d->local_pool);
+	if (!l) {
+		log_error("out of memory: lost %s to the own rank", msg_name(m->kind));
+		return;
+	}
+	memcpy(&l->region, m, bytes);
+	cds_list_add_tail(&l->link, &d->local);
+}
+
+static void on_stats(struct dsm *d, const struct msg *m)
+{
+	uint64_t total = sizeof(struct stats) / sizeof(uint64_t), index = m->flags;
+	uint64_t *sum;
+
+	if (!d->parts || m->src >= d->size || index >= total)
+		return;
+	sum = (uint64_t *)&d->parts[m->src];
+	for (unsigned i = 0; i < 6 && index + i < total; i++)
+		sum[index + i] = m->word[i];
+	if (index + 6 < total)
+		return;
+	d->parts_complete++;
+	if (d->parts_waiter && d->parts_complete == d->size - 1) {
+		waiter_complete(d->parts_waiter, 0);
+		d->parts_waiter = NULL;
+	}
+}
+
+static void dispatch(struct dsm *d, const struct msg *m)
+{
+	if (m->kind <= MSG_GRANT_ERROR) {
+		if (m->kind <= MSG_GETA)
+			region_claimed(d, m->page);
+		protocol_message(&d->protocol, m);
+	} else if (m->kind <= MSG_BLOCK_HOME) {
+		region_message(d, m);
+	} else if (m->kind == MSG_STATS) {
+		on_stats(d, m);
+	} else {
+		sync_message(d->sync, m);
+	}
+}
+
+void node_message(void *ctx, const struct msg *m)
+{
+	struct dsm *d = ctx;
+
+	stats_inc(&d->stats.pub.messages_received);
+	trace_message(m->kind, m->src, m->page);
+	dispatch(d, m);
+	node_run_local(d);
+}
+
+void node_run_local(struct dsm *d)
+{
+	if (d->running_local)
+		return;
+	d->running_local = true;
+	while (!cds_list_empty(&d->local)) {
+		struct local_msg *l = cds_list_first_entry(&d->local, struct local_msg, link);
+
+		cds_list_del(&l->link);
+		dispatch(d, &l->msg);
+		pool_put(&d->local_pool, l);
+	}
+	d->running_local = false;
+}
+
+static void rank_down(void *ctx, unsigned rank)
+{
+	struct dsm *d = ctx;
+
+	if (rankset_has(&d->down, rank))
+		return;
+	if (!d->leaving)
+		log_warn("lost the connection to rank %u: it died or left without dsm_fini()",
+			 rank);
+	rankset_add(&d->down, rank);
+	if (d->first_down == WIRE_NO_RANK)
+		d->first_down = rank;
+	sync_rank_down(d->sync, rank);
+	region_rank_down(d, rank);
+	protocol_rank_down(&d->protocol, rank);
+	faults_rank_down(d);
+	node_run_local(d);
+}
+
+const struct transport_handler node_handler = { .message = node_message, .down = rank_down };
+
+/*
+ * Threads that wait for a page
+ */
+
+static struct cds_list_head *wait_bucket(struct dsm *d, uint64_t page)
+{
+	return &d->page_waits[(page * 0x9e3779b97f4a7c15ull) >> 56 & (PAGE_WAIT_BUCKETS - 1)];
+}
+
+void node_page_changed(struct dsm *d, uint64_t page, int result, unsigned blame)
+{
+	struct page_wait *w, *next;
+
+	if (!d->npage_waits)
+		return;
+	cds_list_for_each_entry_safe(w, next, wait_bucket(d, page), link) {
+		if (w->page != page)
+			continue;
+		cds_list_del(&w->link);
+		d->npage_waits--;
+		w->blame = blame;
+		waiter_complete(&w->waiter, result);
+	}
+}
+
+int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame)
+{
+	struct page_wait w = { .page = page, .waiter = WAITER_INIT };
+	int err;
+
+	cds_list_add_tail(&w.link, wait_bucket(d, page));
+	d->npage_waits++;
+	node_unlock(d);
+	err = waiter_wait(d, &w.waiter, deadline_ns);
+	node_lock(d);
+	if (err < 0 && !waiter_is_done(&w.waiter)) {
+		cds_list_del(&w.link);
+		d->npage_waits--;
+		return err;
+	}
+	*blame = w.blame;
+	return w.waiter.result;
+}
+
+void region_home_known(struct dsm *d, uint64_t block)
+{
+	faults_unpark(d, block);
+	node_page_changed(d, block * GRANULES_PER_BLOCK, 0, WIRE_NO_RANK);
+}
+
+/*
+ * The protocol's actions
+ */
+
+static void op_send(void *env, unsigned rank, const struct msg *m)
+{
+	node_send(env, rank, m);
+}
+
+static void fetched(struct transport_fetch *f, int status)
+{
+	struct dsm *d = f->ctx;
+
+	protocol_fetched(&d->protocol, f, status);
+}
+
+static int op_fetch(void *env, struct transport_fetch *f)
+{
+	struct dsm *d = env;
+
+	f->done = fetched;
+	f->ctx = d;
+	return d->transport->ops->fetch(d->transport, f);
+}
+
+static void op_write_home(void *env, unsigned home, uint64_t page, unsigned granules)
+{
+	struct dsm *d = env;
+
+	d->transport->ops->write(d->transport, home, page, (size_t)granules << GRANULE_SHIFT);
+}
+
+static void op_push(void *env, unsigned rank, uint64_t page, unsigned granules)
+{
+	struct dsm *d = env;
+
+	d->transport->ops->push(d->transport, rank, page, (size_t)granules << GRANULE_SHIFT);
+}
+
+static const uint8_t *op_pushed(void *env, unsigned home, uint64_t page)
+{
+	struct dsm *d = env;
+
+	return d->transport->ops->pushed(d->transport, home, page);
+}
+
+static int op_map(void *env, uint64_t granule, uint64_t n, bool writable, const void *src,
+		  bool frames)
+{
+	struct dsm *d = env;
+
+	trace_map(granule, n, writable);
+	return d->pager->ops->map(d->pager, granule, n, writable, src, frames);
+}
+
+static int op_allow_write(void *env, uint64_t granule, uint64_t n)
+{
+	struct dsm *d = env;
+
+	return d->pager->ops->allow_write(d->pager, granule, n);
+}
+
+/* The protocol goes on as if these had worked, so they must: a page that stays writable after its
+ * recall would be silent corruption. They fail only if the mapping is not what we made it. */
+static int must(const char *what, uint64_t granule, uint64_t n, int err)
+{
+	if (err < 0) {
+		log_error("%s of %llu granules at granule %#llx: %s; aborting", what,
+			  (unsigned long long)n, (unsigned long long)granule, strerror(-err));
+		abort();
+	}
+	return err;
+}
+
+static int op_forbid_write(void *env, uint64_t granule, uint64_t n)
+{
+	struct dsm *d = env;
+
+	trace_unmap(granule, n);
+	return must("write-protection", granule, n,
+		    d->pager->ops->forbid_write(d->pager, granule, n));
+}
+
+static int op_zap(void *env, uint64_t granule, uint64_t n)
+{
+	struct dsm *d = env;
+
+	trace_unmap(granule, n);
+	return must("unmapping", granule, n, d->pager->ops->zap(d->pager, granule, n));
+}
+
+static int op_drop(void *env, uint64_t granule, uint64_t n)
+{
+	struct dsm *d = env;
+
+	trace_unmap(granule, n);
+	return must("eviction", granule, n, d->pager->ops->drop(d->pager, granule, n));
+}
+
+static void op_wake(void *env, uint64_t page)
+{
+	struct dsm *d = env;
+
+	fault_served(d, page);
+	node_page_changed(d, page, 0, WIRE_NO_RANK);
+}
+
+static void op_fail(void *env, uint64_t page, int err, unsigned blame)
+{
+	struct dsm *d = env;
+	unsigned granules = protocol_granules(&d->protocol, page);
+
+	if (err == EHOSTDOWN || fault_waits(d, page)) {
+		log_warn("page %p cannot be had (%s, rank %u): a thread that touches it gets "
+			 "SIGBUS",
+			 node_addr(d, page), strerror(err), blame);
+		d->pager->ops->poison(d->pager, page, granules);
+	}
+	fault_served(d, page);
+	node_page_changed(d, page, -err, blame);
+}
+
+static bool op_settled(void *env, uint64_t page)
+{
+	return fault_settled(env, page);
+}
+
+const struct protocol_ops node_protocol_ops = {
+	.send = op_send,
+	.fetch = op_fetch,
+	.write_home = op_write_home,
+	.push = op_push,
+	.pushed = op_pushed,
+	.map = op_map,
+	.allow_write = op_allow_write,
+	.forbid_write = op_forbid_write,
+	.zap = op_zap,
+	.drop = op_drop,
+	.wake = op_wake,
+	.fail = op_fail,
+	.settled = op_settled,
+};

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The node: this process as a rank. Ties the parts together: launch, space, pager, transport,
+ * protocol, regions, synchronisation.
+ *
+ * Threads: the agent serves faults, messages and timers; application threads enter by the public
+ * calls and, while they wait, serve messages themselves. One lock, dsm->lock, guards everything
+ * below it; there is no other lock. Nobody holds it across a wait. Under it nobody touches the
+ * application mapping, takes a lock of the application's, calls stdio or malloc (the agent), or
+ * blocks on another rank.
+ */
+#ifndef DSM_NODE_H
+#define DSM_NODE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <urcu/list.h>
+
+#include "config.h"
+#include "fault.h"
+#include "launch.h"
+#include "pager.h"
+#include "pool.h"
+#include "protocol.h"
+#include "region.h"
+#include "space.h"
+#include "stats.h"
+#include "sync.h"
+#include "transport.h"
+#include "waiter.h"
+
+#define PAGE_WAIT_BUCKETS 256u
+
+/* A thread in a call that waits for a page, or for a block's home (page: the block's first). */
+struct page_wait {
+	struct cds_list_head link;
+	uint64_t page;
+	unsigned blame;		/* rank that a failure is about */
+	struct waiter waiter;
+};
+
+struct dsm {
+	struct settings settings;
+	unsigned rank;
+	unsigned size;
+	struct launch *launch;
+	struct space space;
+	bool has_space;
+	struct pager *pager;
+	struct transport *transport;
+
+	pthread_mutex_t lock;
+	struct protocol protocol;
+	struct block *blocks;
+	struct regions regions;
+	struct sync *sync;
+	struct stats stats;
+	struct faults faults;
+	struct cds_list_head page_waits[PAGE_WAIT_BUCKETS];
+	uint64_t npage_waits;
+	struct cds_list_head ranges;	/* what dsm_acquire() holds */
+	struct cds_list_head local;	/* messages to the own rank */
+	struct pool local_pool;
+	bool running_local;
+	struct rankset down;
+	unsigned first_down;		/* the first rank that died, or WIRE_NO_RANK */
+	bool leaving;			/* dsm_fini() has begun */
+	bool sum_stats;			/* rank 0 wants everybody's statistics at the end */
+	struct stats *parts;		/* at rank 0: what the others sent, by rank */
+	unsigned parts_complete;
+	struct waiter *parts_waiter;
+
+	/* the agent */
+	pthread_t agent;
+	bool agent_started;
+	bool stop;
+	bool agent_asleep;
+	unsigned pollers;		/* threads that poll messages while they wait */
+	uint64_t spin_ns;
+	bool crowded;			/* more ranks than processors here: yield while polling */
+	int epoll_fd;
+	int wake_fd;			/* eventfd: stop, or work queued by another thread */
+};
+
+/* Names a page or lock in error texts. */
+static inline void *node_addr(const struct dsm *d, uint64_t granule)
+{
+	return d->space.base + (granule << GRANULE_SHIFT);
+}
+
+static inline void node_lock(struct dsm *d)
+{
+	pthread_mutex_lock(&d->lock);
+}
+
+static inline void node_unlock(struct dsm *d)
+{
+	pthread_mutex_unlock(&d->lock);
+}
+
+extern const struct protocol_ops node_protocol_ops;
+extern const struct transport_handler node_handler;
+
+/* Send a message to any rank; to the own one it is queued for node_run_local(). */
+void node_send(struct dsm *d, unsigned rank, const struct msg *m);
+/* Deliver messages to the own rank: at the end of every event. */
+void node_run_local(struct dsm *d);
+/* The transport's upcall: handle one message; ctx is the struct dsm. */
+void node_message(void *ctx, const struct msg *m);
+
+/* The processor's hint that this is a spin loop. */
+static inline void spin_hint(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+/* The deadline, on clock_ns()'s scale, of a wait of timeout_ms (DSM_FOREVER: fallback_ms). */
+uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms);
+
+/* Wait for a page's next change of state. Lock held, released meanwhile, held again.
+ * 0, -ETIMEDOUT, or what ops->fail() said; *blame is then the rank. */
+int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame);
+
+/* Let those look again who wait for this page or block. */
+void node_page_changed(struct dsm *d, uint64_t page, int result, unsigned blame);
+
+/* A block's home has become known: faults that were parked for it go on. */
+void region_home_known(struct dsm *d, uint64_t block);
+
+/* sync_api.c: the state machines' upcall, and the last barrier. */
+void sync_call_done(void *env, struct sync_wait *w);
+int sync_leave(struct dsm *dsm);
+
+/* agent.c */
+int agent_start(struct dsm *d);
+void agent_stop(struct dsm *d);
+/* Wake the agent if it sleeps: there is work that it does not see. */
+void agent_kick(struct dsm *d);
+/* Serve what has arrived, if anything; lock held. */
+int agent_poll(struct dsm *d);
+
+#endif

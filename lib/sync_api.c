@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Locks, barrier, condition variables and semaphores: the calls. A call begins its event in the
+ * state machines of sync.h under the node's lock, then waits outside it.
+ */
+#include <errno.h>
+
+#include "error.h"
+#include "node.h"
+
+struct sync_call {
+	struct sync_wait wait;
+	struct waiter waiter;
+};
+
+void sync_call_done(void *env, struct sync_wait *w)
+{
+	struct sync_call *c = caa_container_of(w, struct sync_call, wait);
+
+	(void)env;
+	waiter_complete(&c->waiter, w->result);
+}
+
+static void call_init(struct sync_call *c)
+{
+	*c = (struct sync_call){ .wait = { .blame = WIRE_NO_RANK }, .waiter = WAITER_INIT };
+}
+
+/* The event's end: deliver what it sent to the own rank, and let go of the lock. */
+static void leave(struct dsm *d)
+{
+	node_run_local(d);
+	node_unlock(d);
+}
+
+/* Wait for what began with 1. At the deadline the wait is withdrawn, which the home may have to
+ * confirm: it is one message away, or dead. */
+static int finish(struct dsm *d, struct sync_call *c, uint64_t deadline_ns)
+{
+	int pending = 0;
+
+	if (waiter_wait(d, &c->waiter, deadline_ns) == 0)
+		return c->waiter.result;
+	node_lock(d);
+	if (!waiter_is_done(&c->waiter)) {
+		pending = sync_cancel(d->sync, &c->wait);
+		if (!pending)
+			waiter_complete(&c->waiter, c->wait.result);
+	}
+	leave(d);
+	while (pending && waiter_wait(d, &c->waiter, node_deadline(DSM_FOREVER, 1000)) < 0)
+		; /* the answer or the home's death ends it; deaths are always seen */
+	return c->waiter.result;
+}
+
+/* Put a failure into words. */
+static int explain(int err, const struct sync_call *c, const char *what, const volatile void *name,
+		   unsigned holder)
+{
+	const void *n = (const void *)(uintptr_t)name;
+
+	switch (err) {
+	case 0:
+		return 0;
+	case -EHOSTDOWN:
+		return error_set(EHOSTDOWN, "%s %p: rank %u has died, which held or kept it", what,
+				 n, c->wait.blame);
+	case -ETIMEDOUT:
+		if (holder == WIRE_NO_RANK)
+			return error_set(ETIMEDOUT, "%s %p: not had in time", what, n);
+		return error_set(ETIMEDOUT, "%s %p: not had in time; rank %u has it", what, n,
+				 holder);
+	case -EBUSY:
+		return error_set(EBUSY, "%s %p is in use", what, n);
+	case -EAGAIN:
+		return error_set(EAGAIN, "%s %p is 0", what, n);
+	case -EPERM:
+		return error_set(EPERM, "%s %p is not held by this rank", what, n);
+	default:
+		return error_set_sys(-err, "%s %p", what, n);
+	}
+}
+
+/*
+ * Locks
+ */
+
+static int lock_begin(struct dsm *d, uint64_t key, struct sync_call *c, bool try_only)
+{
+	int err;
+
+	call_init(c);
+	node_lock(d);
+	err = sync_lock(d->sync, key, &c->wait, try_only);
+	leave(d);
+	return err;
+}
+
+static unsigned lock_holder(struct dsm *d, uint64_t key)
+{
+	unsigned holder;
+
+	node_lock(d);
+	holder = sync_lock_holder(d->sync, key);
+	node_unlock(d);
+	return holder;
+}
+
+static int lock(struct dsm *d, const volatile void *name, bool try_only, uint64_t deadline_ns)
+{
+	uint64_t key = (uintptr_t)name, start = clock_ns();
+	struct sync_call c;
+	int err = lock_begin(d, key, &c, try_only);
+
+	if (err == 0)
+		stats_inc(&d->stats.pub.lock_acquires_local);
+	else if (err == 1)
+		err = finish(d, &c, deadline_ns);
+	if (err < 0)
+		return explain(err, &c, "lock", name, lock_holder(d, key));
+	stats_inc(&d->stats.pub.lock_acquires);
+	stats_record(&d->stats.pub.lock_ns, clock_ns() - start);
+	return 0;
+}
+
+int dsm_lock(struct dsm *dsm, const volatile void *name)
+{
+	error_clear();
+	return lock(dsm, name, false, node_deadline(DSM_FOREVER, dsm->settings.sync_timeout_ms));
+}
+
+int dsm_lock_try(struct dsm *dsm, const volatile void *name)
+{
+	error_clear();
+	return lock(dsm, name, true, node_deadline(DSM_FOREVER, dsm->settings.timeout_ms));
+}
+
+int dsm_lock_timed(struct dsm *dsm, const volatile void *name, int timeout_ms)
+{
+	error_clear();
+	return lock(dsm, name, false,
+		    node_deadline(timeout_ms, dsm->settings.sync_timeout_ms));
+}
+
+int dsm_unlock(struct dsm *dsm, const volatile void *name)
+{
+	struct sync_call none;
+	int err;
+
+	error_clear();
+	node_lock(dsm);
+	err = sync_unlock(dsm->sync, (uintptr_t)name);
+	leave(dsm);
+	call_init(&none);
+	return explain(err, &none, "lock", name, WIRE_NO_RANK);
+}
+
+/*
+ * Barriers
+ */
+
+static int barrier(struct dsm *d, bool last)
+{
+	uint64_t deadline = node_deadline(DSM_FOREVER, d->settings.sync_timeout_ms);
+	struct sync_call c;
+	int err;
+
+	call_init(&c);
+	node_lock(d);
+	err = sync_barrier(d->sync, &c.wait, last);
+	leave(d);
+	if (err == 1)
+		err = finish(d, &c, deadline);
+	switch (err) {
+	case -EHOSTDOWN:
+		return error_set(EHOSTDOWN, "barrier: rank %u has died", c.wait.blame);
+	case -ETIMEDOUT:
+		return error_set(ETIMEDOUT, "barrier: not every rank came within %llu ms",
+				 (unsigned long long)d->settings.sync_timeout_ms);
+	case -EBUSY:
+		return error_set(EBUSY, "another thread of this rank is in the barrier");
+	default:
+		return err;
+	}
+}
+
+int dsm_barrier(struct dsm *dsm)
+{
+	uint64_t start = clock_ns();
+	int err;
+
+	error_clear();
+	err = barrier(dsm, false);
+	if (err < 0)
+		return err;
+	stats_inc(&dsm->stats.pub.barriers);
+	stats_record(&dsm->stats.pub.barrier_ns, clock_ns() - start);
+	return 0;
+}
+
+int sync_leave(struct dsm *dsm)
+{
+	return barrier(dsm, true);
+}
+
+/*
+ * Condition variables
+ */
+
+static int cond_wait(struct dsm *d, const volatile void *cond, const volatile void *lock_name,
+		     uint64_t deadline_ns)
+{
+	struct sync_call c;
+	int err, lock_err;
+
+	error_clear();
+	call_init(&c);
+	node_lock(d);
+	err = sync_cond_wait(d->sync, (uintptr_t)cond, (uintptr_t)lock_name, &c.wait);
+	leave(d);
+	if (err == -EPERM)
+		return explain(err, &c, "lock", lock_name, WIRE_NO_RANK);
+	if (err == 1)
+		err = finish(d, &c, deadline_ns);
+	if (err == -EHOSTDOWN)
+		return explain(err, &c, "condition variable", cond, WIRE_NO_RANK);
+	lock_err = lock(d, lock_name, false,
+			node_deadline(DSM_FOREVER, d->settings.sync_timeout_ms));
+	if (lock_err < 0)
+		return lock_err;
+	return explain(err, &c, "condition variable", cond, WIRE_NO_RANK);
+}
+
+int dsm_cond_wait(struct dsm *dsm, const volatile void *cond, const volatile void *lock_name)
+{
+	return cond_wait(dsm, cond, lock_name,
+			 node_deadline(DSM_FOREVER, dsm->settings.sync_timeout_ms));
+}
+
+int dsm_cond_wait_timed(struct dsm *dsm, const volatile void *cond, const volatile void *lock_name,
+			int timeout_ms)
+{
+	return cond_wait(dsm, cond, lock_name,
+			 node_deadline(timeout_ms, dsm->settings.sync_timeout_ms));
+}
+
+static int cond_signal(struct dsm *d, const volatile void *cond, bool all)
+{
+	struct sync_call none;
+	int err;
+
+	error_clear();
+	node_lock(d);
+	err = sync_cond_signal(d->sync, (uintptr_t)cond, all);
+	leave(d);
+	call_init(&none);
+	none.wait.blame = sync_home(d->sync, (uintptr_t)cond);
+	return explain(err, &none, "condition variable", cond, WIRE_NO_RANK);
+}
+
+int dsm_cond_signal(struct dsm *dsm, const volatile void *cond)
+{
+	return cond_signal(dsm, cond, false);
+}
+
+int dsm_cond_broadcast(struct dsm *dsm, const volatile void *cond)
+{
+	return cond_signal(dsm, cond, true);
+}
+
+/*
+ * Semaphores
+ */
+
+enum sem_op { SEM_SET, SEM_POST, SEM_WAIT, SEM_TRY };
+
+static int sem_begin(struct dsm *d, uint64_t key, enum sem_op op, uint32_t value,
+		     struct sync_call *c)
+{
+	int err;
+
+	call_init(c);
+	node_lock(d);
+	if (op == SEM_SET)
+		err = sync_sem_set(d->sync, key, value, &c->wait);
+	else if (op == SEM_POST)
+		err = sync_sem_post(d->sync, key, &c->wait);
+	else
+		err = sync_sem_wait(d->sync, key, &c->wait, op == SEM_TRY);
+	leave(d);
+	return err;
+}
+
+static int sem(struct dsm *d, const volatile void *name, enum sem_op op, uint32_t value,
+	       uint64_t deadline_ns)
+{
+	struct sync_call c;
+	int err;
+
+	error_clear();
+	err = sem_begin(d, (uintptr_t)name, op, value, &c);
+	if (err == 1)
+		err = finish(d, &c, deadline_ns);
+	return explain(err, &c, "semaphore", name, WIRE_NO_RANK);
+}
+
+int dsm_sem_init(struct dsm *dsm, const volatile void *name, unsigned value)
+{
+	return sem(dsm, name, SEM_SET, value, node_deadline(DSM_FOREVER, dsm->settings.timeout_ms));
+}
+
+int dsm_sem_post(struct dsm *dsm, const volatile void *name)
+{
+	return sem(dsm, name, SEM_POST, 0, node_deadline(DSM_FOREVER, dsm->settings.timeout_ms));
+}
+
+int dsm_sem_wait(struct dsm *dsm, const volatile void *name)
+{
+	return sem(dsm, name, SEM_WAIT, 0,
+		   node_deadline(DSM_FOREVER, dsm->settings.sync_timeout_ms));
+}
+
+int dsm_sem_try(struct dsm *dsm, const volatile void *name)
+{
+	return sem(dsm, name, SEM_TRY, 0, node_deadline(DSM_FOREVER, dsm->settings.timeout_ms));
+}
+
+int dsm_sem_wait_timed(struct dsm *dsm, const volatile void *name, int timeout_ms)
+{
+	return sem(dsm, name, SEM_WAIT, 0,
+		   node_deadline(timeout_ms, dsm->settings.sync_timeout_ms));
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Transport: one-sided operations on other ranks' memory, and ordered messages between ranks.
+ *
+ * All operations but pending() and wake() are called with the node's lock held, so one at a time.
+ * None blocks but connect(). One-sided operations are ordered with later messages to the same rank: what
+ * write() wrote is in place when a message sent behind it is seen.
+ */
+#ifndef DSM_TRANSPORT_H
+#define DSM_TRANSPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "space.h"
+#include "wire.h"
+
+struct transport;
+
+/* Bytes of a card, in which a rank tells the others how to reach it; the launch exchanges them. */
+#define TRANSPORT_CARD_MAX 256
+
+/* Upcalls, made by poll() in the thread that polls. */
+struct transport_handler {
+	void (*message)(void *ctx, const struct msg *m);
+	/* The connection to a rank ended: it died, or left. Once per rank. */
+	void (*down)(void *ctx, unsigned rank);
+};
+
+struct transport_params {
+	const struct settings *settings;
+	struct space *space;
+	unsigned rank;
+	unsigned size;
+	const struct transport_handler *handler;
+	void *ctx;
+};
+
+/*
+ * Read chain on n consecutive pages of one home, of 2^shift granules each, n <= TRANSPORT_FETCH_MAX:
+ * for each page, add my bit to its readers word if its bit in @add is set; then read its grants
+ * word; then read its data.
+ */
+#define TRANSPORT_FETCH_MAX 64
+struct transport_fetch {
+	unsigned rank;
+	uint64_t granule;	/* of the first page */
+	unsigned shift;
+	unsigned n;
+	uint64_t add;
+	uint64_t grant[TRANSPORT_FETCH_MAX];
+	/* where the data is: page i at data + (i << shift << GRANULE_SHIFT); set when complete.
+	 * It stays as it is until this rank acknowledges an Inv. */
+	const uint8_t *data;
+	void (*done)(struct transport_fetch *f, int status); /* if it did not complete at once */
+	void *ctx;						/* for done() */
+};
+
+enum transport_atomic { ATOMIC_FETCH_ADD, ATOMIC_COMPARE_SWAP };
+
+struct transport_ops {
+	const char *name;	/* "shm" */
+	/* Write how to reach me into card (TRANSPORT_CARD_MAX bytes). */
+	int (*card)(struct transport *t, uint8_t *card);
+	/* Connect to all ranks, given their cards at cards + r * stride, and the job's token; blocks
+	 * until deadline_ns. A peer with another token, user, version or segment size is refused. */
+	int (*connect)(struct transport *t, const uint8_t *cards, size_t stride, const char *token,
+		       uint64_t deadline_ns);
+	/* 0: complete; 1: done() will be called from poll(); -EHOSTDOWN. */
+	int (*fetch)(struct transport *t, struct transport_fetch *f);
+	/* Where the data of a page lies that the home pushed to this rank behind a grant. */
+	const uint8_t *(*pushed)(struct transport *t, unsigned rank, uint64_t granule);
+	/* As home: bring a page's data to where rank's pushed() looks for it. */
+	int (*push)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
+	/* Write from own segment into the same offset of rank's. */
+	int (*write)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
+	/* Atomic on a word of 4 or 8 bytes at @offset in rank's segment (own rank too), *result
+	 * receives the value before. 0: complete. */
+	int (*atomic)(struct transport *t, unsigned rank, uint64_t offset, unsigned width,
+		      enum transport_atomic op, uint64_t operand, uint64_t expected,
+		      uint64_t *result);
+	/* Ordered per rank; never blocks (queues what does not fit). Own rank is not allowed.
+	 * -EHOSTDOWN: dropped, the rank is down. */
+	int (*send)(struct transport *t, unsigned rank, const struct msg *m);
+	/* Deliver what has arrived, up to about budget messages; returns their number. */
+	int (*poll)(struct transport *t, int budget);
+	/* Is there anything for poll()? Cheap, lock-free, any thread. */
+	bool (*pending)(struct transport *t);
+	/* From now on (asleep) arrivals make fd readable, or (not asleep) they need not. After
+	 * sleep(true), check pending() once more before sleeping. */
+	void (*sleep)(struct transport *t, bool asleep);
+	/* Stop: no upcall after it. Peers see this rank go down. */
+	void (*destroy)(struct transport *t);
+};
+
+struct transport {
+	const struct transport_ops *ops;
+	int fd;			/* an epoll fd or eventfd: readable when poll() has something to do */
+};
+
+int transport_shm_create(struct transport **t, const struct transport_params *p);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See waiter.h. A waiting thread first polls for messages itself, for the node's spin time: on a
+ * fast transport the answer is there before a sleeping agent could be woken. Then it sleeps on a
+ * futex, and the agent takes over.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "node.h"
+
+enum { WAITING, DONE, ASLEEP };
+
+void waiter_complete(struct waiter *w, int result)
+{
+	w->result = result;
+	/* Release: pairs with the acquire in waiter_is_done(); after it w may be gone. A futex wake on an
+	 * address that is gone wakes nobody, or somebody who checks again. */
+	if (__atomic_exchange_n(&w->done, DONE, __ATOMIC_ACQ_REL) == ASLEEP)
+		syscall(SYS_futex, &w->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* While somebody polls, senders need not wake the agent. */
+static void poller_enter(struct dsm *d)
+{
+	node_lock(d);
+	if (d->pollers++ == 0 && d->agent_asleep)
+		d->transport->ops->sleep(d->transport, false);
+	node_unlock(d);
+}
+
+static void poller_leave(struct dsm *d)
+{
+	node_lock(d);
+	if (--d->pollers == 0 && d->agent_asleep) {
+		d->transport->ops->sleep(d->transport, true);
+		/* What came between the last look and now has woken nobody. */
+		while (d->transport->ops->pending(d->transport))
+			agent_poll(d);
+	}
+	node_unlock(d);
+}
+
+static void spin(struct dsm *d, const struct waiter *w, uint64_t until_ns)
+{
+	for (unsigned i = 0; !waiter_is_done(w); i++) {
+		if (d->transport->ops->pending(d->transport)) {
+			if (pthread_mutex_trylock(&d->lock) == 0) {
+				agent_poll(d);
+				node_unlock(d);
+			}
+			continue;
+		}
+		if (d->crowded)
+			sched_yield();
+		else
+			spin_hint();
+		if (i % 16 == 0 && clock_ns() >= until_ns)
+			return;
+	}
+}
+
+/* Sleep until done; false at the deadline. */
+static bool sleep_until_done(struct waiter *w, uint64_t deadline_ns)
+{
+	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000u),
+			       .tv_nsec = (long)(deadline_ns % 1000000000u) };
+	uint32_t waiting = WAITING;
+
+	__atomic_compare_exchange_n(&w->done, &waiting, ASLEEP, false, __ATOMIC_ACQ_REL,
+				    __ATOMIC_ACQUIRE);
+	while (!waiter_is_done(w)) {
+		/* FUTEX_WAIT_BITSET takes an absolute time on the monotonic clock. */
+		if (syscall(SYS_futex, &w->done, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP, &ts, NULL,
+			    FUTEX_BITSET_MATCH_ANY) < 0 &&
+		    errno == ETIMEDOUT)
+			return waiter_is_done(w);
+	}
+	return true;
+}
+
+int waiter_wait(struct dsm *dsm, struct waiter *w, uint64_t deadline_ns)
+{
+	uint64_t now, until;
+
+	if (waiter_is_done(w))
+		return 0;
+	now = clock_ns();
+	until = now + dsm->spin_ns;
+	if (until > deadline_ns)
+		until = deadline_ns;
+	if (until > now && dsm->size > 1) {
+		poller_enter(dsm);
+		spin(dsm, w, until);
+		poller_leave(dsm);
+	}
+	if (waiter_is_done(w))
+		return 0;
+	return sleep_until_done(w, deadline_ns) ? 0 : -ETIMEDOUT;
+}

@@ -1,0 +1,20 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# by_hand.sh RANKS PROGRAM [ARGUMENT...]: run a test as ranks that find one another by DSM_RANK, DSM_SIZE and DSM_ROOT.
+# The worst exit status of the ranks is its own.
+size=$1
+shift
+# A port that is free now: ask the kernel for one.
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+pids=
+rank=0
+while [ "$rank" -lt "$size" ]; do
+	DSM_RANK=$rank DSM_SIZE=$size DSM_ROOT=127.0.0.1:$port "$@" &
+	pids="$pids $!"
+	rank=$((rank + 1))
+done
+worst=0
+for pid in $pids; do
+	wait "$pid" || { status=$?; [ "$status" -gt "$worst" ] && worst=$status; }
+done
+exit "$worst"

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Plain loads and stores, C11 atomics, acquire and release: every rank sees what any rank wrote.
+ */
+#include "mpi_test.h"
+
+/* Each rank writes in turn, all others read. */
+static void one_page(struct dsm *d)
+{
+	volatile uint64_t *p = test_alloc(d, "one_page", TEST_PAGE, (struct dsm_attr){ 0 });
+
+	CHECK_EQ(p[0], 0);
+	CHECK_EQ(dsm_barrier(d), 0);
+	for (unsigned round = 1; round <= 20; round++) {
+		for (unsigned w = 0; w < dsm_size(d); w++) {
+			if (w == dsm_rank(d))
+				p[w] = round * 100 + w;
+			CHECK_EQ(dsm_barrier(d), 0);
+			CHECK_EQ(p[w], round * 100 + w);
+			CHECK_EQ(dsm_barrier(d), 0);
+		}
+	}
+	test_free(d, (void *)p);
+}
+
+/* A counter that everybody increments by C11 atomics loses nothing. */
+static void atomic_counter(struct dsm *d)
+{
+	_Atomic uint64_t *p = test_alloc(d, "counter", TEST_PAGE, (struct dsm_attr){ 0 });
+	const unsigned n = 500;
+
+	for (unsigned i = 0; i < n; i++)
+		atomic_fetch_add(p, 1);
+	CHECK_EQ(dsm_barrier(d), 0);
+	CHECK_EQ(*p, n * dsm_size(d));
+	test_free(d, p);
+}
+
+/* Every placement: each rank fills its share, then reads all. */
+static void placement(struct dsm *d, enum dsm_home_policy home, size_t page_size,
+		      enum dsm_release_policy release)
+{
+	struct dsm_attr attr = { .home = home,
+				 .home_rank = dsm_size(d) - 1,
+				 .page_size = page_size,
+				 .release = release };
+	size_t n = 5 * TEST_BLOCK / sizeof(uint32_t), share = n / dsm_size(d);
+	uint32_t *p = test_alloc(d, "placement", n * sizeof(*p), attr);
+	uint32_t *own = p + dsm_rank(d) * share;
+
+	CHECK_EQ(dsm_acquire(d, own, share * sizeof(*p), DSM_WRITE), 0);
+	for (size_t i = 0; i < share; i++)
+		own[i] = (uint32_t)(own - p + i) * 2654435761u;
+	CHECK_EQ(dsm_release(d, own, share * sizeof(*p)), 0);
+	CHECK_EQ(dsm_barrier(d), 0);
+	for (size_t i = 0; i < share * dsm_size(d); i++)
+		CHECK_EQ(p[i], (uint32_t)i * 2654435761u);
+	test_free(d, p);
+}
+
+/* Acquire for reading after another rank wrote; write(2) from and read(2) into shared pages. */
+static void acquire_read(struct dsm *d)
+{
+	size_t len = 3 * TEST_BLOCK;
+	uint8_t *p = test_alloc(d, "acquire", len,
+				(struct dsm_attr){ .home = DSM_HOME_CYCLIC });
+
+	for (unsigned w = 0; w < dsm_size(d); w++) {
+		if (w == dsm_rank(d))
+			memset(p, (int)w + 1, len);
+		CHECK_EQ(dsm_barrier(d), 0);
+		CHECK_EQ(dsm_acquire(d, p + 100, len - 200, DSM_READ), 0);
+		for (size_t i = 100; i < len - 100; i += 64)
+			CHECK_EQ(p[i], w + 1);
+		CHECK_EQ(dsm_release(d, p + 100, len - 200), 0);
+		CHECK_EQ(dsm_barrier(d), 0);
+	}
+	test_free(d, p);
+}
+
+static void remote_atomics(struct dsm *d)
+{
+	uint64_t *p = test_alloc(d, "fetch_add", 2 * TEST_BLOCK,
+				 (struct dsm_attr){ .home = DSM_HOME_CYCLIC });
+	uint64_t *q = p + TEST_BLOCK / sizeof(*p), old;
+	uint32_t *r = (uint32_t *)(p + 8), old32;
+	const unsigned n = 1000;
+
+	for (unsigned i = 0; i < n; i++) {
+		CHECK_EQ(dsm_fetch_add64(d, p, 1, &old), 0);
+		CHECK_EQ(dsm_fetch_add64(d, q, 2, NULL), 0);
+		CHECK_EQ(dsm_fetch_add32(d, r, 3, NULL), 0);
+		if (i % 100 == 0) /* mixed with plain and C11 accesses of the same words */
+			atomic_fetch_add((_Atomic uint64_t *)q, 1);
+	}
+	do {
+		old = __atomic_load_n(p + 1, __ATOMIC_SEQ_CST);
+		CHECK_EQ(dsm_compare_swap64(d, p + 1, old, old + 1, &old), 0);
+	} while (__atomic_load_n(p + 1, __ATOMIC_SEQ_CST) <= old);
+	CHECK_EQ(dsm_barrier(d), 0);
+	CHECK_EQ(*p, n * dsm_size(d));
+	CHECK_EQ(*q, (2 * n + 10) * dsm_size(d));
+	CHECK_EQ(*r, 3 * n * dsm_size(d));
+	CHECK_EQ(dsm_compare_swap32(d, r + 1, 1, 5, &old32), 0);
+	CHECK_EQ(old32, 0);
+	test_free(d, p);
+}
+
+int main(void)
+{
+	struct dsm *d = test_init();
+
+	one_page(d);
+	atomic_counter(d);
+	placement(d, DSM_HOME_BLOCKED, 0, DSM_RELEASE_KEEP);
+	placement(d, DSM_HOME_CYCLIC, 0, DSM_RELEASE_WRITE_THROUGH);
+	placement(d, DSM_HOME_RANK, 16384, DSM_RELEASE_KEEP);
+	placement(d, DSM_HOME_FIRST_TOUCH, 0, DSM_RELEASE_WRITE_THROUGH);
+	placement(d, DSM_HOME_CYCLIC, TEST_BLOCK, DSM_RELEASE_WRITE_THROUGH);
+	acquire_read(d);
+	remote_atomics(d);
+	test_fini(d);
+	return 0;
+}
