@@ -18,11 +18,11 @@ struct kind {
 struct setting {
 	struct config_row row;
 	const struct kind *kind;
-	size_t result_at;	/* in struct settings */
-	size_t given_at;	/* in struct dsm_config */
-	bool given_number;	/* there it is a uint64_t, 0: not given; else text, NULL: not given */
+	size_t result_at; /* in struct settings */
+	size_t given_at; /* in struct dsm_config */
+	bool given_number; /* there it is a uint64_t, 0: not given; else text, NULL: not given */
 	uint64_t min, max;
-	uint64_t multiple_of;	/* 0: of anything */
+	uint64_t multiple_of; /* 0: of anything */
 	bool power_of_two;
 	bool may_be_auto;
 	const char *const *choices; /* ends with NULL; in the order of the enum */
@@ -30,12 +30,12 @@ struct setting {
 
 /* Numbers lie in settings as 64 bits; -1 is "auto" (may_be_auto) or "not given". */
 extern const struct kind kind_integer;
-extern const struct kind kind_bytes;	/* 64K, 2M, 16G, 1T; printed so */
-extern const struct kind kind_address;	/* the same, printed as hexadecimal number */
-extern const struct kind kind_choice;	/* an enum */
+extern const struct kind kind_bytes; /* 64K, 2M, 16G, 1T; printed so */
+extern const struct kind kind_address; /* the same, printed as hexadecimal number */
+extern const struct kind kind_choice; /* an enum */
 extern const struct kind kind_boolean;
-extern const struct kind kind_endpoint;	/* host:port; at most max bytes */
-extern const struct kind kind_token;	/* min to max printable characters */
+extern const struct kind kind_endpoint; /* host:port; at most max bytes */
+extern const struct kind kind_token; /* min to max printable characters */
 
 /* Is n within the row's limits? */
 bool number_allowed(const struct setting *t, uint64_t n);

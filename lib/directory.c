@@ -152,12 +152,32 @@ static void refuse(struct protocol *p, uint64_t page, unsigned rank, int err, un
 	protocol_send(p, rank, &m);
 }
 
+/*
+ * A grant to the home itself takes effect at once (R7), not behind the current event: the next request
+ * in the queue may be served within this event, and must find the home's copy when it looks for
+ * readers. Nothing can be overtaken: a grant is not given while an answer of the home's is awaited.
+ */
+static void grant(struct protocol *p, unsigned rank, enum msg_kind kind, uint64_t page,
+		  uint32_t flags)
+{
+	struct msg own = { .kind = (uint8_t)kind,
+			   .slots = 1,
+			   .src = (uint16_t)p->rank,
+			   .flags = flags,
+			   .page = page };
+
+	if (rank == p->rank)
+		cache_message(p, &own);
+	else
+		protocol_tell(p, rank, kind, page, flags);
+}
+
 static void grant_shared(struct protocol *p, uint64_t page, unsigned rank)
 {
 	reader_add(p, page, rank); /* R5 */
 	if (rank != p->rank)
 		p->ops->push(p->env, rank, page, protocol_granules(p, page));
-	protocol_tell(p, rank, MSG_GRANT_S, page, 0);
+	grant(p, rank, MSG_GRANT_S, page, 0);
 }
 
 static void grant_modified(struct protocol *p, uint64_t page, const struct request *r,
@@ -168,14 +188,14 @@ static void grant_modified(struct protocol *p, uint64_t page, const struct reque
 	grant_set(p, page, GRANT_EXCLUSIVE, r->rank);
 	if (data && r->rank != p->rank)
 		p->ops->push(p->env, r->rank, page, protocol_granules(p, page));
-	protocol_tell(p, r->rank, MSG_GRANT_M, page, data ? MSG_DATA : 0);
+	grant(p, r->rank, MSG_GRANT_M, page, data ? MSG_DATA : 0);
 }
 
 static void grant_atomic(struct protocol *p, uint64_t page, unsigned rank)
 {
 	grant_set(p, page, GRANT_ATOMIC, 0);
 	reader_add(p, page, rank);
-	protocol_tell(p, rank, MSG_GRANT_A, page, 0);
+	grant(p, rank, MSG_GRANT_A, page, 0);
 }
 
 static bool waiting(const struct txn *t)

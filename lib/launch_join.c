@@ -196,7 +196,8 @@ static int refused(struct join *j, int fd, const struct tcp_answer *answer)
 	for (size_t i = 0; i < len && reason[i]; i++)
 		if (reason[i] < ' ' || reason[i] > '~')
 			reason[i] = '?';
-	if (status > -1 || status < -4095)
+	/* -EAGAIN would mean another attempt. */
+	if (status > -1 || status < -4095 || status == -EAGAIN)
 		status = -EPROTO;
 	return error_set(-status, "From rank 0 at %s: %s", j->t->root, reason);
 }
@@ -316,6 +317,13 @@ static void fill_hello(struct join *j, const void *card, size_t len)
 	memcpy(j->hello.card, card, len);
 }
 
+static void pause_ms(int ms, uint64_t deadline_ns)
+{
+	int left_ms = launch_tcp_poll_ms(deadline_ns);
+
+	poll(NULL, 0, ms < left_ms ? ms : left_ms);
+}
+
 int launch_tcp_join(struct launch_tcp *t, const void *card, size_t len, uint8_t *cards,
 		    uint64_t deadline_ns)
 {
@@ -331,10 +339,7 @@ int launch_tcp_join(struct launch_tcp *t, const void *card, size_t len, uint8_t 
 			return err;
 		if (clock_ns() >= deadline_ns)
 			break;
-		poll(NULL, 0,
-		     backoff_ms < launch_tcp_poll_ms(deadline_ns)
-			     ? backoff_ms
-			     : launch_tcp_poll_ms(deadline_ns));
+		pause_ms(backoff_ms, deadline_ns);
 		backoff_ms = 2 * backoff_ms < BACKOFF_MS_MAX ? 2 * backoff_ms : BACKOFF_MS_MAX;
 	}
 	return error_set(ETIMEDOUT,

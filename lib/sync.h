@@ -69,7 +69,7 @@ int sync_sem_wait(struct sync *s, uint64_t key, struct sync_wait *w, bool try_on
 /*
  * Enqueues w, then unlocks lock_key, which may come after the return. 1: w waits; lock_key is
  * released by the time w is woken or withdrawn, and the caller takes it again. -EPERM: lock not
- * held. -ENOMEM: it still is. -EHOSTDOWN (w->blame): the home is down; lock_key is released.
+ * held. -ENOMEM, -EHOSTDOWN (w->blame: the home is down): lock_key is released all the same.
  */
 int sync_cond_wait(struct sync *s, uint64_t key, uint64_t lock_key, struct sync_wait *w);
 /* Asynchronous. -EHOSTDOWN. */
