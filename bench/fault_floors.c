@@ -5,36 +5,43 @@
 #include "bench.h"
 #include "fault_floors.h"
 
-#define SLEEPS "handler sleeps in poll()"
-#define SPINS  "handler spins"
+/* One label for each handler, in the order of enum floor_handler. */
+#define SLEEPS ", handler sleeps in poll()"
+#define SPINS  ", handler spins"
+#define YIELDS ", handler yields between polls"
+#define LABELS(what)                                                                               \
+	{                                                                                          \
+		what SLEEPS, what SPINS, what YIELDS                                               \
+	}
 
-/* By state and by whether the handler spins; those of missing pages also by access and memory. */
-static const char *label_of(enum floor_state state, enum floor_memory memory, bool spin, bool write)
+static const char *label_of(enum floor_state state, enum floor_memory memory,
+			    enum floor_handler handler, bool write)
 {
+	static const char *const protect[] = LABELS("userfaultfd write-protect fault, memfd");
+	static const char *const minor[] =
+		LABELS("userfaultfd MINOR, memcpy + CONTINUE(WP), memfd");
+	static const char *const anonymous[] = LABELS("userfaultfd MISSING, COPY(WP), anonymous");
+	static const char *const store[] = LABELS("userfaultfd MISSING, COPY, memfd");
+	static const char *const load[] = LABELS("userfaultfd MISSING, COPY(WP), memfd");
+
 	if (state == FLOOR_PROTECTED)
-		return spin ? "userfaultfd write-protect fault, memfd, " SPINS
-			    : "userfaultfd write-protect fault, memfd, " SLEEPS;
+		return protect[handler];
 	if (state == FLOOR_UNMAPPED)
-		return spin ? "userfaultfd MINOR, memcpy + CONTINUE(WP), memfd, " SPINS
-			    : "userfaultfd MINOR, memcpy + CONTINUE(WP), memfd, " SLEEPS;
+		return minor[handler];
 	if (memory == FLOOR_ANONYMOUS)
-		return "userfaultfd MISSING, COPY(WP), anonymous, " SLEEPS;
-	if (write)
-		return spin ? "userfaultfd MISSING, COPY, memfd, " SPINS
-			    : "userfaultfd MISSING, COPY, memfd, " SLEEPS;
-	return spin ? "userfaultfd MISSING, COPY(WP), memfd, " SPINS
-		    : "userfaultfd MISSING, COPY(WP), memfd, " SLEEPS;
+		return anonymous[handler];
+	return write ? store[handler] : load[handler];
 }
 
 static void add(struct fault_floors *ff, struct bench *b, enum floor_state state,
-		enum floor_memory memory, bool spin)
+		enum floor_memory memory, enum floor_handler handler)
 {
 	struct fault_floor *floor = &ff->floor[ff->n++];
 
-	floor->fault = floor_fault_create(b, memory, spin, ff->npages * PAGE_BYTES);
+	floor->fault = floor_fault_create(b, memory, handler, ff->npages * PAGE_BYTES);
 	floor->state = state;
-	floor->spin = spin;
-	floor->label = label_of(state, memory, spin, ff->write);
+	floor->handler = handler;
+	floor->label = label_of(state, memory, handler, ff->write);
 }
 
 void fault_floors_init(struct fault_floors *ff, struct bench *b, enum floor_state state, bool write,
@@ -45,12 +52,14 @@ void fault_floors_init(struct fault_floors *ff, struct bench *b, enum floor_stat
 	ff->write = write;
 	if (b->rank)
 		return;
-	add(ff, b, state, FLOOR_MEMFD, false);
-	/* on one core the spinning thread would keep the faulting one from running */
+	add(ff, b, state, FLOOR_MEMFD, FLOOR_SLEEPS);
+	/* on one core a handler that only spins would keep the faulting thread from running */
 	if (b->host->cores_usable > 1)
-		add(ff, b, state, FLOOR_MEMFD, true);
+		add(ff, b, state, FLOOR_MEMFD, FLOOR_SPINS);
+	if (b->host->handler_yields)
+		add(ff, b, state, FLOOR_MEMFD, FLOOR_YIELDS);
 	if (state == FLOOR_MISSING && !write)
-		add(ff, b, state, FLOOR_ANONYMOUS, false);
+		add(ff, b, state, FLOOR_ANONYMOUS, FLOOR_SLEEPS);
 }
 
 void fault_floors_fini(struct fault_floors *ff)
@@ -86,13 +95,16 @@ void fault_floors_clear(struct fault_floors *ff)
 const struct row *fault_floors_report(struct fault_floors *ff, struct bench *b)
 {
 	const struct row *same_mode = NULL;
+	enum floor_handler mode = FLOOR_SLEEPS;
 
+	if (b->host->handler_spins)
+		mode = b->host->handler_yields ? FLOOR_YIELDS : FLOOR_SPINS;
 	for (unsigned i = 0; i < ff->n; i++) {
 		struct fault_floor *floor = &ff->floor[i];
 		const struct row *row =
 			report_floor(b->report, floor->label, PAGE_BYTES, &floor->times);
 
-		if (!i || (floor->spin && b->host->handler_spins))
+		if (!i || (mode != FLOOR_SLEEPS && floor->handler == mode))
 			same_mode = row;
 	}
 	return same_mode;

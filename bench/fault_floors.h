@@ -22,7 +22,7 @@ struct row;
 struct fault_floor {
 	struct floor_fault *fault;
 	enum floor_state state;
-	bool spin;
+	enum floor_handler handler;
 	const char *label;
 	struct samples times;
 };

@@ -11,6 +11,7 @@
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -42,8 +43,8 @@ struct floor_fault {
 	int memfd;
 	int wakefd; /* eventfd: spinning or stop has changed */
 	bool stop;
-	bool spin; /* the handler spins while it is measured */
-	bool spinning; /* it does so now */
+	enum floor_handler mode; /* of the handler while it is measured */
+	bool spinning; /* it is measured, and does not sleep */
 	size_t len_bytes;
 	uint8_t *memory; /* watched */
 	uint8_t *alias; /* the same frames, not watched; NULL for anonymous memory */
@@ -210,9 +211,12 @@ static void *handle(void *arg)
 	struct floor_fault *f = arg;
 	struct uffd_msg msg;
 
-	while (await_event(f))
+	while (await_event(f)) {
 		while (read(f->uffd, &msg, sizeof(msg)) == sizeof(msg))
 			resolve(f, &msg);
+		if (f->mode == FLOOR_YIELDS)
+			sched_yield();
+	}
 	return NULL;
 }
 
@@ -223,15 +227,15 @@ static void set_and_wake(struct floor_fault *f, bool *flag, bool value)
 		fail(f, "eventfd_write");
 }
 
-struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory, bool spin,
-				       size_t len_bytes)
+struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory,
+				       enum floor_handler handler, size_t len_bytes)
 {
 	struct floor_fault *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		bench_fail(b, "no memory for a floor");
 	f->bench = b;
-	f->spin = spin;
+	f->mode = handler;
 	f->len_bytes = len_bytes;
 	map_memory(f, memory);
 	watch(f);
@@ -278,18 +282,21 @@ static void make_missing(struct floor_fault *f)
 
 void floor_fault_rest(struct floor_fault *f)
 {
-	if (f->spin)
+	if (f->mode != FLOOR_SLEEPS)
 		set_and_wake(f, &f->spinning, false);
 }
 
 void floor_fault_prepare(struct floor_fault *f, enum floor_state state)
 {
-	if (f->spin)
+	if (f->mode != FLOOR_SLEEPS)
 		set_and_wake(f, &f->spinning, true);
 	make_missing(f);
 	if (state == FLOOR_MISSING)
 		return;
 	copy(f, 0, f->len_bytes, false);
+	/* the alias is mapped throughout: its own faults are no part of the floor */
+	for (size_t at = 0; f->alias && at < f->len_bytes; at += PAGE_BYTES)
+		*(volatile uint8_t *)(f->alias + at) = 1;
 	if (state == FLOOR_UNMAPPED && madvise(f->memory, f->len_bytes, MADV_DONTNEED))
 		fail(f, "madvise");
 }

@@ -19,6 +19,12 @@ enum floor_memory {
 	FLOOR_ANONYMOUS,
 };
 
+enum floor_handler {
+	FLOOR_SLEEPS, /* in poll() */
+	FLOOR_SPINS,
+	FLOOR_YIELDS, /* spins, but calls sched_yield() each time it has found nothing */
+};
+
 enum floor_state {
 	FLOOR_MISSING, /* no frame: the handler answers by UFFDIO_COPY, MODE_WP for a load */
 	FLOOR_UNMAPPED, /* a frame (memfd): memcpy through an alias, UFFDIO_CONTINUE, likewise */
@@ -27,18 +33,15 @@ enum floor_state {
 
 struct floor_fault;
 
-/*
- * len_bytes of watched memory and a handler: it sleeps in poll(), or spins on the descriptor. Ends
- * the job if userfaultfd is not to be had.
- */
-struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory, bool spin,
-				       size_t len_bytes);
+/* len_bytes of watched memory and a handler. Ends the job if userfaultfd is not to be had. */
+struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory,
+				       enum floor_handler handler, size_t len_bytes);
 void floor_fault_destroy(struct floor_fault *f);
 
 /* The watched memory. */
 uint8_t *floor_fault_memory(const struct floor_fault *f);
 
-/* Bring all pages into a state; a handler that spins begins to. */
+/* Bring all pages into a state; a handler that does not sleep begins to spin. */
 void floor_fault_prepare(struct floor_fault *f, enum floor_state state);
 /* Let the handler sleep until the next floor_fault_prepare(): it must not cost others a core. */
 void floor_fault_rest(struct floor_fault *f);

@@ -61,9 +61,10 @@ static void describe_handler(struct host *h, const struct bench *b)
 	uint64_t spin_ns = b->dsm->spin_ns;
 
 	h->handler_spins = spin_ns >= HANDLER_GAP_NS;
+	h->handler_yields = b->dsm->crowded;
 	snprintf(h->handler, sizeof(h->handler),
 		 "polls for %.1f us after its last work, then sleeps%s", (double)spin_ns / 1000.0,
-		 b->dsm->crowded ? "; yields between polls" : "");
+		 h->handler_yields ? "; yields between polls" : "");
 }
 
 static double clock_cost_us(void)

@@ -13,6 +13,7 @@ struct host {
 	unsigned ranks;
 	char handler[96]; /* how the library's agent waits for faults */
 	bool handler_spins;
+	bool handler_yields; /* between polls */
 	double clock_us; /* cost of reading the clock once, median; part of every time */
 	char library[32]; /* version */
 };

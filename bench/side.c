@@ -18,7 +18,7 @@
 
 #include "bench.h"
 
-#define SPINS_BEFORE_YIELD 1000 /* some 20 us: ranks that share a core must get on */
+#define SPINS_BEFORE_YIELD 50 /* 1 to 2 us: a rank may share its core with its agent */
 
 struct invitation {
 	uint64_t magic;
@@ -126,9 +126,24 @@ static void spin_until(uint32_t *word, uint32_t value)
 	}
 }
 
-void side_turn_wait(struct side *s, unsigned rank)
+static void send_word(uint32_t *word, uint32_t value, bool spin)
 {
-	sleep_until(&s->turn, rank);
+	__atomic_store_n(word, value, __ATOMIC_RELEASE);
+	if (!spin)
+		futex_wake(word);
+}
+
+static void await_word(uint32_t *word, uint32_t value, bool spin)
+{
+	if (spin)
+		spin_until(word, value);
+	else
+		sleep_until(word, value);
+}
+
+void side_turn_wait(struct side *s, unsigned rank, bool spin)
+{
+	await_word(&s->turn, rank, spin);
 }
 
 void side_turn_pass(struct side *s, unsigned to)
@@ -150,21 +165,6 @@ void side_samples_give(struct bench *b, struct samples *s)
 	for (uint32_t i = 0; !b->rank && i < side->nsamples; i++)
 		samples_add(s, side->samples[i]);
 	bench_barrier(b);
-}
-
-static void send_word(uint32_t *word, uint32_t value, bool spin)
-{
-	__atomic_store_n(word, value, __ATOMIC_RELEASE);
-	if (!spin)
-		futex_wake(word);
-}
-
-static void await_word(uint32_t *word, uint32_t value, bool spin)
-{
-	if (spin)
-		spin_until(word, value);
-	else
-		sleep_until(word, value);
 }
 
 /* Confine this thread to the nth of the cores it may use, if there are so many; *old: those. */

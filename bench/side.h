@@ -52,8 +52,8 @@ struct side {
 void side_open(struct bench *b);
 void side_close(struct bench *b);
 
-/* Sleep until it is this rank's turn; give the turn to another. */
-void side_turn_wait(struct side *s, unsigned rank);
+/* Wait until it is this rank's turn, spinning or asleep; give the turn to another. */
+void side_turn_wait(struct side *s, unsigned rank, bool spin);
 void side_turn_pass(struct side *s, unsigned to);
 
 /* Hand rank 1's samples to rank 0, who appends them to s. Collective. */

@@ -78,31 +78,32 @@ struct scan {
 	size_t len_bytes;
 	uint8_t *private;
 	uint64_t private_sum;
+	struct floor_fault *fill;
 	struct samples cold, refill, again, plain, copy;
 };
 
 /* What the same pages cost if they are only copied in, a megabyte a call, without a fault. */
-static void time_batched_copy(struct bench *b, struct scan *s)
+static void time_batched_copy(struct scan *s)
 {
-	struct floor_fault *f = floor_fault_create(b, FLOOR_MEMFD, false, s->len_bytes);
 	uint64_t start_ns;
 
-	floor_fault_prepare(f, FLOOR_MISSING);
+	floor_fault_prepare(s->fill, FLOOR_MISSING);
 	start_ns = bench_now_ns();
 	for (size_t at = 0; at < s->len_bytes; at += BATCH_BYTES) {
 		size_t rest = s->len_bytes - at;
 
-		floor_fault_fill(f, FLOOR_MISSING, at, rest < BATCH_BYTES ? rest : BATCH_BYTES);
+		floor_fault_fill(s->fill, FLOOR_MISSING, at,
+				 rest < BATCH_BYTES ? rest : BATCH_BYTES);
 	}
 	samples_add(&s->copy, bench_us_since(start_ns));
-	floor_fault_destroy(f);
+	floor_fault_prepare(s->fill, FLOOR_MISSING); /* gives the memory back */
 }
 
 static void scan_floors(struct bench *b, struct scan *s)
 {
 	if (b->rank)
 		return;
-	time_batched_copy(b, s);
+	time_batched_copy(s);
 	time_sum(b, s->private, s->len_bytes, s->private_sum, &s->plain);
 }
 
@@ -146,6 +147,15 @@ static void report_scan(struct bench *b, struct scan *s)
 	again->target = 1.1;
 }
 
+static void clear_scan(struct scan *s)
+{
+	samples_clear(&s->cold);
+	samples_clear(&s->refill);
+	samples_clear(&s->again);
+	samples_clear(&s->plain);
+	samples_clear(&s->copy);
+}
+
 void test_scan(struct bench *b)
 {
 	struct scan s = { .len_bytes = bench_bytes(b, SCAN_BYTES) };
@@ -156,13 +166,19 @@ void test_scan(struct bench *b)
 	if (!b->rank) {
 		s.private = floor_memory_alloc(b, s.len_bytes);
 		s.private_sum = load_sum(s.private, s.len_bytes);
+		s.fill = floor_fault_create(b, FLOOR_MEMFD, FLOOR_SLEEPS, s.len_bytes);
 	}
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i <= n; i++) {
 		run_scan(b, &s);
+		if (!i)
+			clear_scan(&s); /* the warm-up: memory that the machine gives out anew */
+	}
 	report_scan(b, &s);
 	note_evictions(b, &before);
-	if (!b->rank)
-		floor_memory_free(s.private, s.len_bytes);
+	if (b->rank)
+		return;
+	floor_memory_free(s.private, s.len_bytes);
+	floor_fault_destroy(s.fill);
 }
 
 /*
@@ -242,11 +258,16 @@ void test_write_scan(struct bench *b)
 		w.private = floor_memory_alloc(b, w.len_bytes);
 		w.copy = floor_memory_alloc(b, w.len_bytes);
 	}
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i <= n; i++) {
 		if (!b->rank)
 			write_floor(&w);
 		run_write(b, &w, true);
 		run_write(b, &w, false);
+		if (i)
+			continue;
+		samples_clear(&w.floor); /* the warm-up */
+		samples_clear(&w.bulk);
+		samples_clear(&w.stores);
 	}
 	report_write_scan(b, &w);
 	note_evictions(b, &before);

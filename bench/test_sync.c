@@ -89,11 +89,11 @@ void test_relock(struct bench *b)
  * dsm_lock() is that of fetching the lock from the rank that had it last.
  */
 
-static void take_lock(struct bench *b, const void *name, struct samples *s)
+static void take_lock(struct bench *b, const void *name, bool spin, struct samples *s)
 {
 	uint64_t start_ns;
 
-	side_turn_wait(b->side, b->rank);
+	side_turn_wait(b->side, b->rank, spin);
 	start_ns = bench_now_ns();
 	lock(b, name);
 	samples_add(s, bench_us_since(start_ns));
@@ -101,36 +101,56 @@ static void take_lock(struct bench *b, const void *name, struct samples *s)
 	side_turn_pass(b->side, 1 - b->rank);
 }
 
+struct handover {
+	bool spin; /* how a rank waits for its turn */
+	size_t turns; /* of each rank in a block */
+	struct samples taken, asleep, spinning;
+};
+
+static struct row *run_handovers(struct bench *b, struct handover *h, const void *name)
+{
+	struct row *row;
+
+	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+		bench_barrier(b);
+		side_round_trips(b, false, h->turns, &h->asleep);
+		side_round_trips(b, true, h->turns, &h->spinning);
+		bench_barrier(b);
+		for (size_t i = 0; b->rank < 2 && i < h->turns; i++)
+			take_lock(b, name, h->spin, &h->taken);
+		if (block)
+			continue;
+		samples_clear(&h->taken); /* the warm-up */
+		if (h->spin)
+			continue; /* the floors go on from the pass before */
+		samples_clear(&h->asleep);
+		samples_clear(&h->spinning);
+	}
+	side_samples_give(b, &h->taken);
+	row = report_result(b->report,
+			    h->spin ? "dsm_lock, the other rank's thread spins"
+				    : "dsm_lock, the other rank's thread sleeps",
+			    0, &h->taken);
+	row->target_kind = TARGET_MEDIAN_US;
+	row->target = 10;
+	return row;
+}
+
 void test_lock_handover(struct bench *b)
 {
-	struct samples taken = SAMPLES_INIT, asleep = SAMPLES_INIT, spinning = SAMPLES_INIT;
-	size_t turns = bench_block_iterations(b, HANDOVERS);
+	struct handover h = { .turns = bench_block_iterations(b, HANDOVERS) };
 	uint8_t *name = bench_alloc(b, PAGE_BYTES, 1, DSM_RELEASE_KEEP);
-	struct row *row;
+	struct row *sleeps, *spins;
 
 	if (!b->rank)
 		side_turn_pass(b->side, 0);
-	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
-		bench_barrier(b);
-		side_round_trips(b, false, turns, &asleep);
-		side_round_trips(b, true, turns, &spinning);
-		bench_barrier(b);
-		for (size_t i = 0; b->rank < 2 && i < turns; i++)
-			take_lock(b, name, &taken);
-		if (block)
-			continue;
-		samples_clear(&taken); /* the warm-up */
-		samples_clear(&asleep);
-		samples_clear(&spinning);
-	}
-	side_samples_give(b, &taken);
-	row = report_result(b->report, "dsm_lock, both directions", 0, &taken);
-	row->target_kind = TARGET_MEDIAN_US;
-	row->target = 10;
-	row->floor = report_floor(b->report, "message round trip between the processes, futex", 64,
-				  &asleep);
-	report_floor(b->report, "message round trip between the processes, spinning", 64,
-		     &spinning);
+	sleeps = run_handovers(b, &h, name);
+	h.spin = true;
+	spins = run_handovers(b, &h, name);
+	sleeps->floor = report_floor(b->report, "message round trip between the processes, futex",
+				     64, &h.asleep);
+	spins->floor = report_floor(b->report, "message round trip between the processes, spinning",
+				    64, &h.spinning);
 	bench_free(b, name);
 }
 

@@ -93,11 +93,13 @@ void test_write_upgrade(struct bench *b)
 
 /*
  * ping_pong: one page, homed at rank 1. Turns pass through the side channel, so a hand-over is one
- * store to a page that is Modified at the other rank, whose thread sleeps. Each rank has its own
+ * store to a page that is Modified at the other rank, whose thread sleeps or spins meanwhile:
+ * asleep, it leaves its core to the agent, but the core may have to be woken. Each rank has its own
  * word in the page.
  */
 
 struct ping_pong {
+	bool spin; /* how a rank waits for its turn */
 	size_t turns; /* of each rank in a block */
 	uint64_t stored; /* latest value */
 	volatile uint64_t *word; /* one for each rank */
@@ -110,7 +112,7 @@ static void take_turn(struct bench *b, struct ping_pong *p)
 {
 	uint64_t value = ++p->stored, start_ns, other;
 
-	side_turn_wait(b->side, b->rank);
+	side_turn_wait(b->side, b->rank, p->spin);
 	start_ns = bench_now_ns();
 	p->word[b->rank] = value;
 	samples_add(&p->stores, bench_us_since(start_ns));
@@ -140,10 +142,9 @@ static void copy_samples(struct samples *to, const struct samples *from)
 		samples_add(to, from->us[i]);
 }
 
-static void report_ping_pong(struct bench *b, struct ping_pong *p)
+static struct row *report_turns(struct bench *b, struct ping_pong *p)
 {
 	struct samples own = SAMPLES_INIT, home = SAMPLES_INIT;
-	const struct row *floor;
 	struct row *row;
 
 	copy_samples(&own, &p->stores);
@@ -151,36 +152,49 @@ static void report_ping_pong(struct bench *b, struct ping_pong *p)
 		copy_samples(&home, &p->stores);
 	side_samples_give(b, &home);
 	copy_samples(&p->stores, &home);
-	row = report_result(b->report, "hand-over, both directions", PAGE_BYTES, &p->stores);
+	row = report_result(b->report,
+			    p->spin ? "hand-over, the other rank's thread spins"
+				    : "hand-over, the other rank's thread sleeps",
+			    PAGE_BYTES, &p->stores);
 	row->target_kind = TARGET_MEDIAN_US;
 	row->target = 15;
 	report_result(b->report, "of these, to rank 0", PAGE_BYTES, &own);
 	report_result(b->report, "of these, to rank 1, the home", PAGE_BYTES, &home);
-	floor = fault_floors_report(&p->floors, b);
-	row->floor = floor;
-	report_round_trips(b, &p->asleep, &p->spinning);
+	return row;
+}
+
+static struct row *run_ping_pong(struct bench *b, struct ping_pong *p)
+{
+	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+		run_turns(b, p);
+		if (block)
+			continue;
+		samples_clear(&p->stores); /* the warm-up */
+		if (p->spin)
+			continue; /* the floors go on from the pass before */
+		samples_clear(&p->asleep);
+		samples_clear(&p->spinning);
+		fault_floors_clear(&p->floors);
+	}
+	return report_turns(b, p);
 }
 
 void test_ping_pong(struct bench *b)
 {
 	struct ping_pong p = { .turns = bench_block_iterations(b, HANDOVERS) };
 	void *region = bench_alloc(b, PAGE_BYTES, 1, DSM_RELEASE_KEEP);
+	struct row *sleeps, *spins;
 
 	p.word = region;
 	p.order = bench_permutation(b, p.turns);
 	fault_floors_init(&p.floors, b, FLOOR_MISSING, true, p.turns);
 	if (!b->rank)
 		side_turn_pass(b->side, 0);
-	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
-		run_turns(b, &p);
-		if (block)
-			continue;
-		samples_clear(&p.stores); /* the warm-up */
-		samples_clear(&p.asleep);
-		samples_clear(&p.spinning);
-		fault_floors_clear(&p.floors);
-	}
-	report_ping_pong(b, &p);
+	sleeps = run_ping_pong(b, &p);
+	p.spin = true;
+	spins = run_ping_pong(b, &p);
+	sleeps->floor = spins->floor = fault_floors_report(&p.floors, b);
+	report_round_trips(b, &p.asleep, &p.spinning);
 	fault_floors_fini(&p.floors);
 	bench_free(b, region);
 	free(p.order);

@@ -9,11 +9,11 @@
  *
  * Expected output (who takes how many depends on who is quick):
  *	4000 items went through a ring of 16 slots to 4 ranks
- *	  rank 0 took 1012
- *	  rank 1 took 987
- *	  rank 2 took 1003
- *	  rank 3 took 998
- *	sum 2184000000 as alone
+ *	  rank 0 took 1049
+ *	  rank 1 took 985
+ *	  rank 2 took 984
+ *	  rank 3 took 982
+ *	sum 1542198000 as alone
  */
 #include <pthread.h>
 

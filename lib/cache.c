@@ -329,7 +329,9 @@ static bool chain_valid(const struct protocol *p, const struct transport_fetch *
 {
 	const struct page *pg = &p->pages[f->granule + ((uint64_t)i << f->shift)];
 
-	return !pg->poisoned && grant_state(f->grant[i]) == GRANT_CLEAN;
+	/* Nothing is pending any more if the home went down meanwhile: the page has failed. */
+	return pg->pending == PEND_CHAIN && !pg->poisoned &&
+	       grant_state(f->grant[i]) == GRANT_CLEAN;
 }
 
 /* Map the valid pages from i on that are alike; returns their number. */
@@ -363,7 +365,7 @@ static void chain_finish(struct protocol *p, struct transport_fetch *f, int stat
 			continue;
 		}
 		if (p->pages[page].pending != PEND_CHAIN)
-			; /* its home went down meanwhile, and it has failed already */
+			; /* it has failed already */
 		else if (status < 0)
 			fail(p, page, -status, f->rank);
 		else if (p->pages[page].poisoned)
@@ -585,6 +587,7 @@ static int map_modified(struct protocol *p, const struct msg *m)
 		return -EPROTO;
 	if (pg->state == PAGE_SHARED)
 		p->ops->zap(p->env, m->page, granules);
+	pg->state = PAGE_INVALID;
 	return map_pages(p, m->page, 1, true, p->ops->pushed(p->env, m->src, m->page));
 }
 
@@ -605,6 +608,8 @@ static void on_grant_m(struct protocol *p, const struct msg *m)
 		return;
 	}
 	/* It cannot be mapped here; the home's memory is still what the page is. */
+	if (pg->state == PAGE_SHARED)
+		p->ops->zap(p->env, m->page, protocol_granules(p, m->page));
 	pg->state = PAGE_INVALID;
 	protocol_tell(p, m->src, MSG_PUTM, m->page, 0);
 	fail(p, m->page, -err, p->rank);

@@ -277,8 +277,8 @@ static int take(struct settings *s, const struct setting *t, const struct dsm_co
  * What rests on more than one value
  */
 
-/* A quarter of what this process may have, for every rank of a host its own cache: the library does
- * not know how many ranks share the machine. Never more than there is to cache. */
+/* A quarter of what this process may have, never more than there is to cache. Whoever knows how many
+ * ranks share the machine may make it less (cache_by_default). */
 static uint64_t cache_default(uint64_t space_bytes)
 {
 	uint64_t memory = machine_memory_bytes();
@@ -385,8 +385,10 @@ int config_load(struct settings *s, const struct dsm_config *config)
 		if (err)
 			return err;
 		if (table[i].result_at == offsetof(struct settings, cache_bytes) &&
-		    from[i] == CONFIG_DEFAULT)
+		    from[i] == CONFIG_DEFAULT) {
 			result.cache_bytes = cache_default(result.space_bytes);
+			result.cache_by_default = true;
+		}
 	}
 	err = check(&result);
 	if (err)

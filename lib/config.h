@@ -32,6 +32,7 @@ struct settings {
 	uint64_t base;
 	uint64_t space_bytes;
 	uint64_t cache_bytes;	/* the default is a share of memory, see config.c */
+	bool cache_by_default;	/* nobody asked for that much: ranks of a host may share it */
 	uint64_t page_bytes;
 	uint64_t timeout_ms;
 	uint64_t sync_timeout_ms;

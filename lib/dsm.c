@@ -39,22 +39,36 @@ _Static_assert(sizeof(struct card) <= LAUNCH_CARD_MAX, "a card must fit the exch
 /* One cluster a process: its address range is there but once. */
 static int joined;
 
-/* Default spin time: longer than a message takes, shorter than a scheduler's slice. */
-#define SPIN_NS		50000u
+/* Default polling times: an idle processor takes up to tens of microseconds to wake (in a virtual
+ * machine more than on bare metal), and polling costs nothing that anybody else wants. */
+#define SPIN_NS		100000u
 #define SPIN_CROWDED_NS 10000u
+
+/* The least share of a cache that nobody asked for. */
+#define CACHE_MIN_BYTES (16ull << 20)
 
 static void choose_spin(struct dsm *d)
 {
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned ncpus = online > 0 ? (unsigned)online : 1, own = ncpus;
 	cpu_set_t cpus;
-	unsigned ncpus = 1;
 
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
-		ncpus = (unsigned)CPU_COUNT(&cpus);
-	d->crowded = d->size > ncpus;
+		own = (unsigned)CPU_COUNT(&cpus);
+	/* An application thread and an agent each want a processor. */
+	d->crowded = 2 * d->size > ncpus || own < 2;
+	d->spin_ns = d->size > ncpus ? SPIN_CROWDED_NS : SPIN_NS;
 	if (d->settings.spin_us >= 0)
 		d->spin_ns = (uint64_t)d->settings.spin_us * 1000u;
-	else
-		d->spin_ns = d->crowded ? SPIN_CROWDED_NS : SPIN_NS;
+}
+
+/* Ranks that share a machine share its memory: all their caches together get half of it at most. */
+static void share_cache(struct dsm *d)
+{
+	uint64_t fair = d->settings.cache_bytes * 2 / d->size;
+
+	if (d->settings.cache_by_default && fair < d->settings.cache_bytes)
+		d->settings.cache_bytes = fair > CACHE_MIN_BYTES ? fair : CACHE_MIN_BYTES;
 }
 
 static void init_lock(struct dsm *d)
@@ -230,6 +244,7 @@ static int start(struct dsm *d)
 		return error_set(EINVAL, "%u ranks; libdsm runs up to %u", d->size, RANKS_MAX);
 	log_set_rank(d->rank);
 	choose_spin(d);
+	share_cache(d);
 	err = meet(d, create_parts(d), deadline);
 	if (err == 0)
 		err = create_sum(d);

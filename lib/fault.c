@@ -4,12 +4,17 @@
  *
  * Has a thread had its access? Its processor time tells: it stands still from the fault until the
  * thread runs again, and the first thing that it then does is the access. So a recall of a page
- * that was granted to a faulting thread waits until the thread has run for SETTLE_NS, and progress
- * is certain however the machine schedules; GIVE_UP_NS bounds it for a thread that is stopped or
- * killed. (Mirage's time window, Fleisch and Popek 1989, with the thread's clock for the wall's.)
+ * that was granted to a faulting thread waits until the thread has run for SETTLE_NS, or has run and
+ * gone to sleep over something else, and progress is certain however the machine schedules;
+ * GIVE_UP_NS bounds it for a thread that is stopped. (Mirage's time window, Fleisch and Popek 1989,
+ * with the thread's clock for the wall's.)
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "fault.h"
 #include "log.h"
@@ -38,6 +43,26 @@ static uint64_t thread_cpu_ns(pid_t tid)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+/* Is a thread of this process neither running nor waiting for a processor? */
+static bool thread_sleeps(pid_t tid)
+{
+	char text[256], *state;
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(text, sizeof(text), "/proc/self/task/%d/stat", (int)tid);
+	fd = open(text, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, sizeof(text) - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return fd < 0 && errno == ENOENT;
+	text[n] = '\0';
+	state = strrchr(text, ')'); /* "tid (name) S ..."; the name may hold anything */
+	return state && n - (state - text) > 2 && state[2] != 'R';
+}
+
 bool fault_settled(struct dsm *d, uint64_t page)
 {
 	struct fault_record *r = record_of(d, page);
@@ -47,6 +72,8 @@ bool fault_settled(struct dsm *d, uint64_t page)
 		return true;
 	cpu = thread_cpu_ns(r->tid);
 	if (cpu == 0 || cpu >= r->cpu_ns + SETTLE_NS)
+		return true;
+	if (cpu > r->cpu_ns && thread_sleeps(r->tid))
 		return true;
 	if (r->give_up_ns == 0)
 		r->give_up_ns = clock_ns() + GIVE_UP_NS;
@@ -67,6 +94,7 @@ void fault_served(struct dsm *d, uint64_t page)
 	if (!fault_waits(d, page))
 		return;
 	r->live = false;
+	d->faults.nlive--;
 	stats_record(r->write ? &d->stats.pub.write_miss_ns : &d->stats.pub.read_miss_ns,
 		     clock_ns() - r->start_ns);
 }
@@ -94,12 +122,16 @@ static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_
 
 static void record(struct dsm *d, const struct pager_fault *f, uint64_t page)
 {
-	*record_of(d, page) = (struct fault_record){ .page = page,
-						     .start_ns = clock_ns(),
-						     .cpu_ns = thread_cpu_ns(f->tid),
-						     .tid = f->tid,
-						     .write = f->write,
-						     .live = true };
+	struct fault_record *r = record_of(d, page);
+
+	if (!r->live)
+		d->faults.nlive++;
+	*r = (struct fault_record){ .page = page,
+				    .start_ns = clock_ns(),
+				    .cpu_ns = thread_cpu_ns(f->tid),
+				    .tid = f->tid,
+				    .write = f->write,
+				    .live = true };
 }
 
 static void park(struct dsm *d, const struct pager_fault *f)

@@ -42,6 +42,7 @@ struct faults {
 	struct fault_stream stream[FAULT_STREAMS];
 	struct pager_fault parked[FAULT_PARKED_MAX];
 	unsigned nparked;
+	unsigned nlive;		/* records of threads that wait */
 	uint64_t next_check_ns;
 };
 

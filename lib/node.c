@@ -295,9 +295,13 @@ static void op_fail(void *env, uint64_t page, int err, unsigned blame)
 	unsigned granules = protocol_granules(&d->protocol, page);
 
 	if (err == EHOSTDOWN || fault_waits(d, page)) {
-		log_warn("page %p cannot be had (%s, rank %u): a thread that touches it gets "
-			 "SIGBUS",
-			 node_addr(d, page), strerror(err), blame);
+		/* One line a rank is a warning; one a page would be a flood. */
+		log_at(blame < d->size && rankset_has(&d->blamed, blame) ? LOG_DEBUG : LOG_WARN,
+		       "page %p cannot be had (%s, rank %u): a thread that touches it, or another "
+		       "such page, gets SIGBUS",
+		       node_addr(d, page), strerror(err), blame);
+		if (blame < d->size)
+			rankset_add(&d->blamed, blame);
 		d->pager->ops->poison(d->pager, page, granules);
 	}
 	fault_served(d, page);

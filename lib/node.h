@@ -64,6 +64,7 @@ struct dsm {
 	struct pool local_pool;
 	bool running_local;
 	struct rankset down;
+	struct rankset blamed;		/* ranks whose loss of pages has been logged */
 	unsigned first_down;		/* the first rank that died, or WIRE_NO_RANK */
 	bool leaving;			/* dsm_fini() has begun */
 	bool sum_stats;			/* rank 0 wants everybody's statistics at the end */
@@ -77,8 +78,8 @@ struct dsm {
 	bool stop;
 	bool agent_asleep;
 	unsigned pollers;		/* threads that poll messages while they wait */
-	uint64_t spin_ns;
-	bool crowded;			/* more ranks than processors here: yield while polling */
+	uint64_t spin_ns;		/* how long to poll before sleeping */
+	bool crowded;			/* more threads than processors here: yield while polling */
 	int epoll_fd;
 	int wake_fd;			/* eventfd: stop, or work queued by another thread */
 };

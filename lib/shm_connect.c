@@ -468,17 +468,19 @@ static int timed_out(const struct connector *c)
 
 	for (unsigned r = 0; r < c->self->size && len + 16 < sizeof(list); r++)
 		if (r != c->self->rank && !c->links[r].box)
-			len += (size_t)snprintf(list + len, sizeof(list) - len, " %u", r);
+			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%u",
+						len ? ", " : "", r);
 	if (c->nstrangers)
-		return error_set(ETIMEDOUT,
-				 "rank %u: no connection within the deadline with rank%s; %u "
-				 "connections were turned away, the last since %s",
-				 c->self->rank, list, c->nstrangers, c->last_stranger);
-	return error_set(
-		ETIMEDOUT,
-		"rank %u: no connection within the deadline (DSM_TIMEOUT_MS) with rank%s; do "
-		"these processes still run?",
-		c->self->rank, list);
+		return error_set(
+			ETIMEDOUT,
+			"rank %u is not connected with %u of %u ranks by the deadline "
+			"(missing: %s); %u connections were turned away, the last since %s",
+			c->self->rank, c->nmissing, c->self->size, list, c->nstrangers,
+			c->last_stranger);
+	return error_set(ETIMEDOUT,
+			 "rank %u is not connected with %u of %u ranks by the deadline (missing: "
+			 "%s): see whether these processes still run, or raise DSM_TIMEOUT_MS",
+			 c->self->rank, c->nmissing, c->self->size, list);
 }
 
 /* Wait until a hello or a connection has come, or it is time to try again. */

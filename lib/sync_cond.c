@@ -13,9 +13,10 @@
  * A wait that ends before the acknowledgement (a death, no memory, given up) releases the lock as
  * it ends, so a woken thread always finds it released.
  *
- * A signal takes the thread from the queue before the answer leaves; a cancel that crosses it
- * finds nothing, and the wait ends as signalled. A signal for a rank that died before it was told
- * is lost.
+ * A signal takes effect when it arrives at the home: it wakes who is queued then, possibly a thread
+ * that came after it was sent. It takes the thread from the queue before the answer leaves; a cancel
+ * that crosses it finds nothing, and the wait ends as signalled. A signal for a rank that died
+ * before it was told is lost.
  */
 #include <errno.h>
 
@@ -26,6 +27,14 @@ static void cond_put(struct sync *s, struct queue *q)
 {
 	if (cds_list_empty(&q->queue))
 		object_drop(s, &q->object);
+}
+
+void cond_let_go(struct sync *s, struct sync_wait *w)
+{
+	if (w->kind != WAIT_COND_ENTERING)
+		return;
+	w->kind = WAIT_COND;
+	sync_unlock(s, w->lock_key);
 }
 
 /* 0, -ENOMEM. */
@@ -62,15 +71,14 @@ static void cond_wake(struct sync *s, uint64_t key, bool all)
 static int cond_wait_here(struct sync *s, struct sync_wait *w)
 {
 	if (cond_enqueue(s, w->key, s->rank, w->id) < 0) {
+		cond_let_go(s, w);
 		wait_forget(w, -ENOMEM);
-		sync_unlock(s, w->lock_key);
 		return error_set(ENOMEM,
 				 "no memory for condition variable %#llx, %u objects are in use; "
 				 "use fewer names",
 				 (unsigned long long)w->key, s->table.nobjects);
 	}
-	w->kind = WAIT_COND;
-	sync_unlock(s, w->lock_key);
+	cond_let_go(s, w);
 	return 1;
 }
 
@@ -129,10 +137,8 @@ void cond_message_queued(struct sync *s, const struct msg *m)
 {
 	struct sync_wait *w = wait_find(s, WAIT_COND_ENTERING, m->page, m->word[0]);
 
-	if (!w)
-		return;
-	w->kind = WAIT_COND;
-	sync_unlock(s, w->lock_key);
+	if (w)
+		cond_let_go(s, w);
 }
 
 void cond_message_signal(struct sync *s, const struct msg *m)

@@ -57,7 +57,7 @@ struct lock_home {
 	uint64_t gen;		/* the token's number */
 	uint64_t gen_last;	/* the highest number given out */
 	uint64_t gen_named;	/* the number given to the head of the queue; 0: none is named */
-	struct cds_list_head queue; /* struct entry; a try never stands behind a non-try */
+	struct cds_list_head queue; /* struct entry; see lock_enqueue() for where a try may stand */
 };
 
 /* A semaphore or a condition variable at its home; dropped when it is as a new one would be. */
@@ -84,10 +84,7 @@ union item {
 	struct sync_wait wait;
 };
 
-/*
- * Linear hashing (Litwin 1980): the table grows by one bucket an insertion, so that no call pays
- * for all of it. Segment 0 has the first TABLE_FIRST_BUCKETS buckets, each other one doubles.
- */
+/* All objects of a rank; see sync_table.c. */
 struct table {
 	struct object **segment[TABLE_SEGMENTS];
 	uint32_t nbuckets;
@@ -138,10 +135,20 @@ enum wait_kind {
 };
 #define WAIT_GHOST 0x80u /* with one of these: its thread is gone, the answer is still to come */
 
+/* A key's hash: its high half chooses the home, its low half the bucket. */
+uint64_t sync_hash(uint64_t key);
+
+/* -ENOMEM. */
+int object_table_init(struct table *t);
+void object_table_fini(struct table *t);
+
 /* Objects: find gives NULL if there is none; get makes one, NULL if there is no memory. */
 struct object *object_find(const struct sync *s, uint64_t key, enum object_type type);
 struct object *object_get(struct sync *s, uint64_t key, enum object_type type);
 void object_drop(struct sync *s, struct object *o);
+/* Call visit() for all; it may drop the one that it is called for, and makes none. */
+void object_for_each(struct sync *s,
+		     void (*visit)(struct sync *s, struct object *o, unsigned arg), unsigned arg);
 /* A pool's item, zeroed, for what is not in the table; NULL beyond SYNC_OBJECTS_MAX. */
 union item *item_get(struct sync *s);
 
@@ -205,6 +212,8 @@ void lock_init(struct sync *s, struct lock *l);
 void lock_home_init(struct sync *s, struct lock_home *h);
 /* A wait of this rank is not in the home's queue any more. */
 void lock_answered(struct sync *s, uint64_t key);
+/* If w holds its lock until it is known to be queued: it need not any more. */
+void cond_let_go(struct sync *s, struct sync_wait *w);
 void barrier_init(struct barrier *b, bool leave);
 
 #endif

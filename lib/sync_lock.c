@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Locks: a token that goes from rank to rank, and a queue at the home.
+ * Locks: a token that goes from rank to rank, and a queue at the home. Here is the rank's side; the
+ * home's is in sync_lock_home.c.
  *
  * Who may take a lock is who has its token. It starts at the home and stays with the rank that used
  * it last, so that re-taking is a look into the table. The home keeps the whole queue of waiting
@@ -37,9 +38,13 @@
  * or another thread of this rank is in the home's queue, new ones queue at the home, too. So a rank
  * goes on with its own only until the home's word arrives.
  *
- * try: the home refuses if a thread waits that is no try, for that one comes first; else the try
- * queues, and the holder refuses it (LockRefuse) if the lock is held there, and hands over if it is
- * merely cached.
+ * try: -EBUSY must be true: at some moment of the call the lock was held, or promised to a thread
+ * that waits. A try that is at the head of the queue is named like any other; the holder refuses it
+ * (LockRefuse) if the lock is held there, and hands over if it is merely cached. The home itself
+ * refuses one that finds another thread waiting behind the head. The head alone proves nothing:
+ * it may have been granted the lock, and have released it, while LockPassed was on its way. Then
+ * the try queues, and the home asks the holder (LockForward with MSG_PROBE) whether the lock is
+ * still held.
  *
  * Death. A lock whose home died is gone. A lock whose token was with the dead rank is broken, also
  * if it merely cached it (the home cannot know), also if the token was on its way to it: what it
@@ -62,23 +67,9 @@ void lock_init(struct sync *s, struct lock *l)
 	CDS_INIT_LIST_HEAD(&l->local);
 }
 
-/* As every fresh lock of this home, the token is here; see lock_init(). */
-void lock_home_init(struct sync *s, struct lock_home *h)
-{
-	h->holder = (uint16_t)s->rank;
-	h->prev = WIRE_NO_RANK;
-	h->broken = WIRE_NO_RANK;
-	CDS_INIT_LIST_HEAD(&h->queue);
-}
-
 static struct lock *lock_find(const struct sync *s, uint64_t key)
 {
 	return (struct lock *)object_find(s, key, OBJECT_LOCK);
-}
-
-static struct lock_home *lock_home_find(const struct sync *s, uint64_t key)
-{
-	return (struct lock_home *)object_find(s, key, OBJECT_LOCK_HOME);
 }
 
 void lock_answered(struct sync *s, uint64_t key)
@@ -88,10 +79,6 @@ void lock_answered(struct sync *s, uint64_t key)
 	if (l && l->asked)
 		l->asked--;
 }
-
-/*
- * The rank's side
- */
 
 /* The token has come. Its waiting thread takes the lock; if that has gone, the token is cached. */
 static void lock_take_token(struct sync *s, struct lock *l, uint64_t gen, uint64_t id)
@@ -228,7 +215,7 @@ int sync_unlock(struct sync *s, uint64_t key)
 
 unsigned sync_lock_holder(struct sync *s, uint64_t key)
 {
-	struct lock_home *h = lock_home_find(s, key);
+	struct lock_home *h = (struct lock_home *)object_find(s, key, OBJECT_LOCK_HOME);
 	struct lock *l = lock_find(s, key);
 
 	if (l && l->token)
@@ -238,11 +225,18 @@ unsigned sync_lock_holder(struct sync *s, uint64_t key)
 	return l ? l->holder : WIRE_NO_RANK;
 }
 
+static void lock_say_held(struct sync *s, const struct lock *l, uint32_t flags, uint64_t gen)
+{
+	struct msg m = { .kind = MSG_LOCK_REFUSE, .flags = flags, .page = l->object.key };
+
+	m.word[1] = gen;
+	sync_send(s, sync_home(s, l->object.key), &m);
+}
+
 /* The home's word replaces what it said before about this token. */
 void lock_message_forward(struct sync *s, const struct msg *m)
 {
 	struct lock *l = lock_find(s, m->page);
-	struct msg refuse = { .kind = MSG_LOCK_REFUSE, .page = m->page };
 
 	if (!l || l->broken != WIRE_NO_RANK || m->word[0] < l->gen)
 		return;
@@ -255,8 +249,7 @@ void lock_message_forward(struct sync *s, const struct msg *m)
 	if (m->word[2] >= s->size || sync_is_down(s, (unsigned)m->word[2]))
 		return;
 	if (m->flags & MSG_NO_WAIT && l->held) {
-		refuse.word[1] = m->word[4];
-		sync_send(s, m->src, &refuse);
+		lock_say_held(s, l, 0, m->word[4]);
 		return;
 	}
 	l->next_rank = (uint16_t)m->word[2];
@@ -264,6 +257,8 @@ void lock_message_forward(struct sync *s, const struct msg *m)
 	l->next_gen = m->word[4];
 	if (!l->held)
 		lock_settle(s, l);
+	else if (m->flags & MSG_PROBE)
+		lock_say_held(s, l, MSG_PROBE, m->word[4]);
 }
 
 void lock_message_grant(struct sync *s, const struct msg *m)
@@ -296,151 +291,4 @@ void lock_rank_down(struct sync *s, struct lock *l, unsigned rank)
 		lock_break(s, l, rank);
 	else if (l->next_rank == rank)
 		l->next_rank = WIRE_NO_RANK;
-}
-
-/*
- * The home's side
- */
-
-static void lock_refuse(struct sync *s, struct lock_home *h, const struct entry *to, int err)
-{
-	sync_reply(s, MSG_LOCK_REPLY, h->object.key, to, err, h->broken, h->holder);
-}
-
-/* Tell the holder its successor: the head of the queue, or none. */
-static void lock_name(struct sync *s, struct lock_home *h)
-{
-	struct entry *e = entry_first(&h->queue);
-	struct msg m = { .kind = MSG_LOCK_FORWARD, .page = h->object.key };
-
-	h->gen_named = e ? ++h->gen_last : 0;
-	m.flags = e && e->try_only ? MSG_NO_WAIT : 0;
-	m.word[0] = h->gen;
-	m.word[1] = h->holder_id;
-	m.word[2] = e ? e->rank : WIRE_NO_RANK;
-	m.word[3] = e ? e->id : 0;
-	m.word[4] = h->gen_named;
-	sync_send(s, h->holder, &m);
-}
-
-static void lock_home_break(struct sync *s, struct lock_home *h)
-{
-	struct entry *e;
-
-	h->broken = h->holder;
-	h->gen_named = 0;
-	while ((e = entry_first(&h->queue))) {
-		lock_refuse(s, h, e, EHOSTDOWN);
-		entry_drop(s, e);
-	}
-}
-
-/* 0: e is queued. A positive errno: the answer. */
-static int lock_enqueue(struct sync *s, struct lock_home *h, const struct entry *asker)
-{
-	struct entry *e;
-
-	if (h->broken != WIRE_NO_RANK)
-		return EHOSTDOWN;
-	if (asker->try_only && !cds_list_empty(&h->queue) &&
-	    !cds_list_entry(h->queue.prev, struct entry, link)->try_only)
-		return EBUSY;
-	e = entry_add(s, &h->queue, asker->rank, asker->id);
-	if (!e)
-		return ENOMEM;
-	e->try_only = asker->try_only;
-	if (entry_first(&h->queue) == e)
-		lock_name(s, h);
-	return 0;
-}
-
-void lock_message_get(struct sync *s, const struct msg *m)
-{
-	struct entry asker = {
-		.rank = m->src,
-		.id = (uint32_t)m->word[0],
-		.try_only = m->flags & MSG_NO_WAIT,
-	};
-	struct lock_home *h = NULL;
-	int err;
-
-	/* The home's own record too: it may have to hand over the token. */
-	if (object_get(s, m->page, OBJECT_LOCK))
-		h = (struct lock_home *)object_get(s, m->page, OBJECT_LOCK_HOME);
-	if (!h) {
-		sync_reply(s, MSG_LOCK_REPLY, m->page, &asker, ENOMEM, s->rank, WIRE_NO_RANK);
-		return;
-	}
-	err = lock_enqueue(s, h, &asker);
-	if (err)
-		lock_refuse(s, h, &asker, err);
-}
-
-void lock_message_passed(struct sync *s, const struct msg *m)
-{
-	struct lock_home *h = lock_home_find(s, m->page);
-	struct entry *e;
-
-	if (!h || h->broken != WIRE_NO_RANK || m->src != h->holder || m->word[3] != h->gen)
-		return;
-	if (m->word[1] <= h->gen || m->word[1] > h->gen_last || m->word[2] >= s->size)
-		return;
-	h->prev = h->holder;
-	h->holder = (uint16_t)m->word[2];
-	h->holder_id = (uint32_t)m->word[0];
-	h->gen = m->word[1];
-	h->gen_named = 0;
-	e = entry_find(&h->queue, h->holder, h->holder_id);
-	if (e)
-		entry_drop(s, e);
-	if (sync_is_down(s, h->holder))
-		lock_home_break(s, h);
-	else if (!cds_list_empty(&h->queue))
-		lock_name(s, h);
-}
-
-void lock_message_refuse(struct sync *s, const struct msg *m)
-{
-	struct lock_home *h = lock_home_find(s, m->page);
-	struct entry *e = h ? entry_first(&h->queue) : NULL;
-
-	/* A number that was replaced meanwhile: the holder will answer to the new one. */
-	if (!e || !e->try_only || m->src != h->holder || m->word[1] != h->gen_named)
-		return;
-	lock_refuse(s, h, e, EBUSY);
-	entry_drop(s, e);
-	h->gen_named = 0;
-	if (!cds_list_empty(&h->queue))
-		lock_name(s, h);
-}
-
-void lock_message_cancel(struct sync *s, const struct msg *m)
-{
-	struct lock_home *h = lock_home_find(s, m->page);
-	struct entry *e = h ? entry_find(&h->queue, m->src, (uint32_t)m->word[0]) : NULL;
-	bool named;
-
-	if (!e)
-		return;
-	named = e == entry_first(&h->queue);
-	lock_refuse(s, h, e, ETIMEDOUT);
-	entry_drop(s, e);
-	if (named)
-		lock_name(s, h);
-}
-
-void lock_home_rank_down(struct sync *s, struct lock_home *h, unsigned rank)
-{
-	struct entry *head;
-	bool named;
-
-	if (h->broken != WIRE_NO_RANK)
-		return;
-	head = entry_first(&h->queue);
-	named = head && head->rank == rank;
-	entry_drop_rank(s, &h->queue, rank);
-	if (h->holder == rank)
-		lock_home_break(s, h);
-	else if (named || h->prev == rank)
-		lock_name(s, h);
 }

@@ -60,11 +60,12 @@ enum msg_kind {
 	MSG_LOCK_FORWARD,	/* home to the token's rank: word[0]: number of its token; word[1]: id
 				 * that was granted with it; word[2]: rank to hand over to or
 				 * WIRE_NO_RANK; word[3]: id there; word[4]: number to hand over with;
-				 * flags: MSG_NO_WAIT */
+				 * flags: MSG_NO_WAIT, MSG_PROBE */
 	MSG_LOCK_GRANT,		/* rank to next rank: id; word[1]: number */
 	MSG_LOCK_PASSED,	/* rank to home: word[0]: id; word[1]: number; word[2]: rank, of what was
 				 * handed over; word[3]: number of the token before */
-	MSG_LOCK_REFUSE,	/* rank to home, a try met a held lock: word[1]: number forwarded */
+	MSG_LOCK_REFUSE,	/* rank to home, the lock is held: word[1]: number forwarded; flags:
+				 * MSG_PROBE */
 	MSG_LOCK_CANCEL,	/* rank to home: id */
 	MSG_LOCK_REPLY,		/* home to rank, not granted: id; word[1]: errno; word[2]: rank to blame;
 				 * word[3]: the holder */
@@ -93,6 +94,7 @@ enum msg_kind {
 #define MSG_DATA     1u	/* GrantM: the page's data comes with it */
 
 #define MSG_NO_WAIT  1u	/* LockGet, LockForward, SemWait: do not wait if it is taken */
+#define MSG_PROBE    2u	/* LockForward: is it held still? LockRefuse: it is */
 #define MSG_ALL	     1u	/* CondSignal: wake every waiter */
 #define MSG_FAILED   1u	/* Leave: a rank died before it left */
 

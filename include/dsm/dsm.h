@@ -77,7 +77,7 @@ struct dsm_config {
  *
  * -EALREADY: this process is in a cluster already. -EINVAL: a setting is not valid. -EPROTO: ranks
  * disagree about version, base address, range or job token. -EADDRINUSE: the address range is
- * taken; the message names the mapping. -EPERM, -ENOSYS, -EOPNOTSUPP: no userfaultfd, or one that
+ * taken, and the message names the mapping; or the port of DSM_ROOT is. -EPERM, -ENOSYS, -EOPNOTSUPP: no userfaultfd, or one that
  * lacks a feature; the message names it and the remedy. -ENOMEM. -ETIMEDOUT: not every rank
  * arrived. -EHOSTDOWN: a rank died or could not start.
  */
@@ -186,7 +186,7 @@ enum dsm_mode {
  * page wait. Works on whole pages; neighbours on the first and last page are held too.
  *
  * @addr, @len: any range inside one region, len more than 0
- * @timeout_ms: 0: only if it needs no waiting for another rank's release
+ * @timeout_ms: 0: only if no other rank has to answer
  *
  * Pages are taken in ascending order, so that ranks that acquire one range at a time cannot
  * deadlock. Holds nest. On error nothing is held.

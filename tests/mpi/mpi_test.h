@@ -9,6 +9,7 @@
 #define MPI_TEST_H
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -43,10 +44,27 @@ static unsigned test_rank;
 		}                                                                                  \
 	} while (0)
 
-static inline struct dsm *test_init(void)
+/* The call fails with this errno, and its sentence has this text in it ("": it has any). */
+#define CHECK_FAILS(call, err, text)                                                               \
+	do {                                                                                       \
+		CHECK_EQ(call, -(err));                                                            \
+		CHECK(dsm_errmsg()[0] && strstr(dsm_errmsg(), text));                              \
+	} while (0)
+
+/* The same for a call that returns memory. */
+#define CHECK_FAILS_NULL(call, err, text)                                                          \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		CHECK((call) == NULL);                                                             \
+		CHECK_EQ(errno, err);                                                              \
+		CHECK(dsm_errmsg()[0] && strstr(dsm_errmsg(), text));                              \
+	} while (0)
+
+/* A process that may not have userfaultfd is no rank: such a test is skipped. */
+static inline struct dsm *test_init_config(const struct dsm_config *config)
 {
 	struct dsm *d = NULL;
-	int err = dsm_init(&d, NULL);
+	int err = dsm_init(&d, config);
 
 	if (err < 0) {
 		fprintf(stderr, "dsm_init: %s\n", dsm_errmsg());
@@ -54,6 +72,11 @@ static inline struct dsm *test_init(void)
 	}
 	test_rank = dsm_rank(d);
 	return d;
+}
+
+static inline struct dsm *test_init(void)
+{
+	return test_init_config(NULL);
 }
 
 static inline void test_fini(struct dsm *d)
@@ -78,6 +101,58 @@ static inline void test_free(struct dsm *d, void *p)
 	CHECK_EQ(dsm_barrier(d), 0);
 	CHECK_EQ(dsm_free(d, p), 0);
 	CHECK_EQ(dsm_barrier(d), 0);
+}
+
+static inline void test_barrier(struct dsm *d)
+{
+	CHECK_EQ(dsm_barrier(d), 0);
+}
+
+static inline struct dsm_stats test_stats(struct dsm *d)
+{
+	struct dsm_stats s;
+
+	CHECK_EQ(dsm_stats_get(d, &s, sizeof(s)), 0);
+	return s;
+}
+
+/* A thread of a test: which of its rank, and which of all. */
+struct test_thread {
+	struct dsm *d;
+	void *arg;
+	unsigned index;	/* in the rank */
+	unsigned all;	/* rank * threads a rank + index */
+	void (*run)(struct test_thread *t);
+	pthread_t id;
+};
+
+#define TEST_THREADS_MAX 8u
+
+static inline void *test_thread_main(void *arg)
+{
+	struct test_thread *t = arg;
+
+	t->run(t);
+	return NULL;
+}
+
+/* Run n threads in this rank and wait for them. */
+static inline void test_threads(struct dsm *d, unsigned n, void (*run)(struct test_thread *t),
+				void *arg)
+{
+	struct test_thread t[TEST_THREADS_MAX];
+
+	CHECK(n <= TEST_THREADS_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		t[i] = (struct test_thread){ .d = d,
+					     .arg = arg,
+					     .index = i,
+					     .all = dsm_rank(d) * n + i,
+					     .run = run };
+		CHECK_EQ(pthread_create(&t[i].id, NULL, test_thread_main, &t[i]), 0);
+	}
+	for (unsigned i = 0; i < n; i++)
+		CHECK_EQ(pthread_join(t[i].id, NULL), 0);
 }
 
 #endif
