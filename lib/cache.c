@@ -391,8 +391,11 @@ void protocol_fetched(struct protocol *p, struct transport_fetch *f, int status)
  * took the mapping away. */
 static void remap(struct protocol *p, uint64_t page)
 {
-	p->ops->map(p->env, page, protocol_granules(p, page),
-		    p->pages[page].state == PAGE_MODIFIED, NULL, true);
+	bool writable = p->pages[page].state == PAGE_MODIFIED;
+	int err = p->ops->map(p->env, page, protocol_granules(p, page), writable, NULL, true);
+
+	if (err < 0)
+		p->ops->fail(p->env, page, -err, p->rank);
 }
 
 /* Nothing to start: lost, or pending already? */
@@ -484,13 +487,13 @@ void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 
 	if (fault)
 		pg->fresh = 1;
-	if (cannot_start(p, page))
-		return;
 	if (cache_can_read(p, page)) {
 		if (fault)
 			remap(p, page);
 		return;
 	}
+	if (cannot_start(p, page))
+		return;
 	pg->state = PAGE_INVALID; /* Atomic has no mapping; it stays registered */
 	if (is_home(p, page)) {
 		stats_inc(&p->stats->pub.home_faults);
@@ -521,13 +524,13 @@ void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 
 	if (fault)
 		pg->fresh = 1;
-	if (cannot_start(p, page))
-		return;
 	if (cache_can_write(p, page)) {
 		if (fault)
 			remap(p, page);
 		return;
 	}
+	if (cannot_start(p, page))
+		return;
 	if (pg->state == PAGE_ATOMIC)
 		pg->state = PAGE_INVALID;
 	if (is_home(p, page)) {

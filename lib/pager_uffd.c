@@ -39,6 +39,8 @@
 
 /* How often an operation that makes no progress (EAGAIN) is tried again. */
 #define TRIES_MAX 100000
+/* What the kernel maps around a read fault, by default (fault_around_bytes). */
+#define FAULT_AROUND_GRANULES 16
 
 struct pager_uffd {
 	struct pager pager;
@@ -286,6 +288,19 @@ static int map_over_frame(struct pager_uffd *u, uint64_t granule, bool writable,
 }
 
 /*
+ * Copy into frames through the alias. Where it has no page table entries for them yet, each page
+ * that is written would fault by itself; a read fault, though, enters its neighbours too, writable.
+ */
+static void fill_frames(struct pager_uffd *u, uint64_t granule, uint64_t n, const void *src)
+{
+	uint8_t *frames = segment_page(u->space->alias, granule);
+
+	for (uint64_t i = 0; i < n; i += FAULT_AROUND_GRANULES)
+		(void)*(volatile uint8_t *)(frames + (i << GRANULE_SHIFT));
+	memcpy(frames, src, n << GRANULE_SHIFT);
+}
+
+/*
  * With src and frames the copy goes through the alias into frames that are not mapped: the caller,
  * who has zapped them, knows. After a failure nothing of the run is mapped: it can be tried again,
  * and what was mapped before the call keeps its content and faults MINOR.
@@ -297,7 +312,7 @@ static int pager_uffd_map(struct pager *p, uint64_t granule, uint64_t n, bool wr
 	int err;
 
 	if (src && frames) {
-		memcpy(segment_page(u->space->alias, granule), src, n << GRANULE_SHIFT);
+		fill_frames(u, granule, n, src);
 		src = NULL;
 	}
 	err = map_run(u, granule, n, writable, src);

@@ -3,7 +3,8 @@
  * Synchronisation: locks, semaphores, condition variables and barriers as pure state machines.
  *
  * Events in (a call, a message, a death), actions out through struct sync_ops; no threads, clock or
- * system calls, so the simulator runs this object too. All functions are called with the node's lock held.
+ * system calls, so the simulator runs this object too. All functions are called with the node's
+ * lock held.
  *
  * An object is named by a 64-bit key; its home is sync_home(key). The home queues requests first
  * come, first served. A lock stays with the rank that had it last until another asks (cached), and
@@ -32,16 +33,17 @@ struct sync_ops {
 struct sync_wait {
 	struct cds_list_head link;
 	uint64_t key;
-	uint64_t lock_key;	/* of a condition variable's wait */
+	uint64_t lock_key; /* of a condition variable's wait */
 	uint32_t id;
 	uint8_t kind;
 	bool cancelled;
-	int result;		/* 0 or negative errno */
-	unsigned blame;		/* rank that an error is about, or WIRE_NO_RANK */
+	int result; /* 0 or negative errno */
+	unsigned blame; /* rank that an error is about, or WIRE_NO_RANK */
 };
 
 /* -ENOMEM. */
-int sync_create(struct sync **s, unsigned rank, unsigned size, const struct sync_ops *ops, void *env);
+int sync_create(struct sync **s, unsigned rank, unsigned size, const struct sync_ops *ops,
+		void *env);
 void sync_destroy(struct sync *s);
 
 unsigned sync_home(const struct sync *s, uint64_t key);
@@ -76,18 +78,18 @@ int sync_cond_wait(struct sync *s, uint64_t key, uint64_t lock_key, struct sync_
 int sync_cond_signal(struct sync *s, uint64_t key, bool all);
 
 /*
- * Withdraw a wait that timed out. 0: w is free, result says how it ended (-ETIMEDOUT). 1: the home must
- * answer first: w will be woken with -ETIMEDOUT, or 0 if it was granted meanwhile. A second call for
- * the same wait gives up on a home that does not answer and returns 0; what is granted to that wait
- * later goes to the next in line.
+ * Withdraw a wait that timed out. 0: w is free, result says how it ended (-ETIMEDOUT). 1: the home
+ * must answer first: w will be woken with -ETIMEDOUT, or 0 if it was granted meanwhile. A second
+ * call for the same wait gives up on a home that does not answer and returns 0; what is granted to
+ * that wait later goes to the next in line.
  */
 int sync_cancel(struct sync *s, struct sync_wait *w);
 
 /*
- * Dissemination barrier (Hensgen, Finkel, Manber 1988). leave: the barrier of dsm_fini(), which does
- * not fail when a rank that has passed it goes down. 0: all are here. 1: w waits. -EBUSY: another
- * wait is in it. -EHOSTDOWN (w->blame). A rank that gave up (sync_cancel) has arrived all the same:
- * its next call resumes that barrier.
+ * Dissemination barrier (Hensgen, Finkel, Manber 1988). leave: the barrier of dsm_fini(), which
+ * does not fail when a rank that has passed it goes down. 0: all are here. 1: w waits. -EBUSY:
+ * another wait is in it. -EHOSTDOWN (w->blame). A rank that gave up (sync_cancel) has arrived all
+ * the same: its next call resumes that barrier.
  */
 int sync_barrier(struct sync *s, struct sync_wait *w, bool leave);
 

@@ -33,23 +33,30 @@ static void leave(struct dsm *d)
 	node_unlock(d);
 }
 
-/* Wait for what began with 1. At the deadline the wait is withdrawn, which the home may have to
- * confirm: it is one message away, or dead. */
-static int finish(struct dsm *d, struct sync_call *c, uint64_t deadline_ns)
+/* Withdraw a wait. True: it has ended, or is given up. False: the home answers first. */
+static bool withdraw(struct dsm *d, struct sync_call *c)
 {
-	int pending = 0;
+	bool ended = true;
 
-	if (waiter_wait(d, &c->waiter, deadline_ns) == 0)
-		return c->waiter.result;
 	node_lock(d);
 	if (!waiter_is_done(&c->waiter)) {
-		pending = sync_cancel(d->sync, &c->wait);
-		if (!pending)
+		ended = sync_cancel(d->sync, &c->wait) == 0;
+		if (ended)
 			waiter_complete(&c->waiter, c->wait.result);
 	}
 	leave(d);
-	while (pending && waiter_wait(d, &c->waiter, node_deadline(DSM_FOREVER, 1000)) < 0)
-		; /* the answer or the home's death ends it; deaths are always seen */
+	return ended;
+}
+
+/* Wait for what began with 1. At the deadline the wait is withdrawn, which the home may have to
+ * confirm; a home that does not answer that in time either is given up. */
+static int finish(struct dsm *d, struct sync_call *c, uint64_t deadline_ns)
+{
+	while (waiter_wait(d, &c->waiter, deadline_ns) < 0) {
+		if (withdraw(d, c))
+			break;
+		deadline_ns = node_deadline(DSM_FOREVER, d->settings.timeout_ms);
+	}
 	return c->waiter.result;
 }
 

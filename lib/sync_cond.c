@@ -14,9 +14,9 @@
  * it ends, so a woken thread always finds it released.
  *
  * A signal takes effect when it arrives at the home: it wakes who is queued then, possibly a thread
- * that came after it was sent. It takes the thread from the queue before the answer leaves; a cancel
- * that crosses it finds nothing, and the wait ends as signalled. A signal for a rank that died
- * before it was told is lost.
+ * that came after it was sent. It takes the thread from the queue before the answer leaves; a
+ * cancel that crosses it finds nothing, and the wait ends as signalled. A signal for a rank that
+ * died before it was told is lost.
  */
 #include <errno.h>
 

@@ -2,7 +2,7 @@
 /*
  * Transport: one-sided operations on other ranks' memory, and ordered messages between ranks.
  *
- * All operations but pending() and wake() are called with the node's lock held, so one at a time.
+ * All operations but pending() are called with the node's lock held, so one at a time.
  * None blocks but connect(). One-sided operations are ordered with later messages to the same rank: what
  * write() wrote is in place when a message sent behind it is seen.
  */

@@ -238,7 +238,7 @@ int dsm_barrier(struct dsm *dsm);
 
 /*
  * Condition variable: release the lock, wait for a signal, take the lock again, as
- * pthread_cond_wait(); there are no spurious wake-ups, but another thread may run first. The lock
+ * pthread_cond_wait(). Wait in a loop that tests the condition: another thread may run first. The lock
  * is held again on return, also after -ETIMEDOUT; not after -EHOSTDOWN. -EPERM: lock not held.
  * Signal wakes the longest-waiting thread of any rank, if there is one; broadcast wakes all.
  */

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dsm/dsm.h"
@@ -59,6 +60,24 @@ static unsigned test_rank;
 		CHECK_EQ(errno, err);                                                              \
 		CHECK(dsm_errmsg()[0] && strstr(dsm_errmsg(), text));                              \
 	} while (0)
+
+/* One step of a test; TEST_VERBOSE=1 in the environment: say in each rank how long it took. */
+#define STEP(call)                                                                                 \
+	do {                                                                                       \
+		double start_ = test_seconds();                                                    \
+		call;                                                                              \
+		if (getenv("TEST_VERBOSE"))                                                        \
+			fprintf(stderr, "rank %u: %7.3f s %s\n", test_rank,                        \
+				test_seconds() - start_, #call);                                    \
+	} while (0)
+
+static inline double test_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 /* A process that may not have userfaultfd is no rank: such a test is skipped. */
 static inline struct dsm *test_init_config(const struct dsm_config *config)

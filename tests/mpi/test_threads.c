@@ -400,18 +400,18 @@ int main(void)
 	struct dsm *d = test_init();
 
 	CHECK(dsm_size(d) <= RANKS);
-	false_sharing(d);
-	atomics(d);
+	STEP(false_sharing(d));
+	STEP(atomics(d));
 	for (unsigned i = 0; i < sizeof(order_tests) / sizeof(order_tests[0]); i++) {
-		order(d, &order_tests[i], DSM_HOME_BLOCKED);
-		order(d, &order_tests[i], DSM_HOME_RANK);
+		STEP(order(d, &order_tests[i], DSM_HOME_BLOCKED));
+		STEP(order(d, &order_tests[i], DSM_HOME_RANK));
 	}
-	same_page(d, DSM_HOME_BLOCKED);
-	same_page(d, DSM_HOME_FIRST_TOUCH);
-	holds(d, DSM_RELEASE_KEEP);
-	holds(d, DSM_RELEASE_WRITE_THROUGH);
-	locks(d);
-	mixed(d);
+	STEP(same_page(d, DSM_HOME_BLOCKED));
+	STEP(same_page(d, DSM_HOME_FIRST_TOUCH));
+	STEP(holds(d, DSM_RELEASE_KEEP));
+	STEP(holds(d, DSM_RELEASE_WRITE_THROUGH));
+	STEP(locks(d));
+	STEP(mixed(d));
 	test_fini(d);
 	return 0;
 }
