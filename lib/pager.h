@@ -34,9 +34,10 @@ struct pager_ops {
 	/*
 	 * Make n granules accessible and wake the threads that wait for them. @src: their content, to
 	 * be copied in (memory that does not fault); NULL: the frames in the segment have it.
-	 * @frames: the segment has frames for these granules already (an earlier copy left them). Granules that are
-	 * mapped already stay as they are, but get the access asked for.
-	 * -ENOMEM: no frame could be had.
+	 * @frames: the segment has frames for these granules already (an earlier copy left them);
+	 * with @src, none of them is mapped. Granules that are mapped already stay as they are, but
+	 * get the access asked for. -ENOMEM: no frame could be had. -EFAULT: src is NULL and there is
+	 * a hole. After an error nothing of the run is mapped, and the call can be made again.
 	 */
 	int (*map)(struct pager *p, uint64_t granule, uint64_t n, bool writable, const void *src,
 		   bool frames);

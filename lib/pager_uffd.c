@@ -6,7 +6,7 @@
  * no frame would read as zeros with no event. A granule is, in the page table of the application
  * mapping, one of:
  *
- *	none		an access stops: MISSING if the segment has no frame for it, else MINOR
+ *	none		stops: MISSING if the segment has no frame for it, else MINOR
  *	protected	a write stops: WP
  *	writable	nothing stops
  *	poisoned	an access raises SIGBUS

@@ -21,6 +21,7 @@ enum peer_state {
 
 struct shm_peer {
 	struct shm_link link;
+	int pid_fd; /* readable when its process has ended; -1: not to be had */
 	struct shm_tx tx; /* my ring in its mailbox */
 	struct shm_rx rx; /* its ring in mine */
 	enum peer_state state;

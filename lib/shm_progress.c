@@ -16,6 +16,7 @@
 #define _GNU_SOURCE
 #include "shm_internal.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -146,11 +147,23 @@ static int end_peer(struct transport_shm *s, unsigned rank)
 	peer->state = PEER_DOWN;
 	/* Leaves the epoll fd only if no forked child has it too: so say it. */
 	(void)epoll_ctl(s->base.fd, EPOLL_CTL_DEL, peer->link.control_fd, NULL);
+	if (peer->pid_fd >= 0) {
+		(void)epoll_ctl(s->base.fd, EPOLL_CTL_DEL, peer->pid_fd, NULL);
+		close(peer->pid_fd);
+	}
+	peer->pid_fd = -1;
 	shm_link_close(&peer->link);
 	shm_tx_fini(&peer->tx);
 	log_debug("the connection to rank %u has ended", rank);
 	s->handler->down(s->ctx, rank);
 	return n + 1;
+}
+
+static bool process_ended(const struct shm_peer *peer)
+{
+	struct pollfd p = { .fd = peer->pid_fd, .events = POLLIN };
+
+	return peer->pid_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
 /* A control socket is silent until its end. */
@@ -163,7 +176,7 @@ static int control_event(struct transport_shm *s, unsigned rank)
 	if (peer->state != PEER_UP)
 		return 0;
 	n = recv(peer->link.control_fd, &c, sizeof(c), MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !process_ended(peer))
 		return 0;
 	if (n > 0)
 		mark_broken(s, rank, "it wrote to its control socket");

@@ -18,6 +18,8 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -151,14 +153,31 @@ static int watch(struct transport_shm *s, int fd, uint32_t events, unsigned rank
 	return 0;
 }
 
+/* The process at the other end. The socket's end alone would not tell of its death while a child
+ * that it has forked lives on, with a copy of the socket. */
+static int open_pid(int control_fd)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(control_fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) || cred.pid <= 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, cred.pid, 0); /* sets close-on-exec by itself */
+}
+
 static int peer_init(struct transport_shm *s, unsigned rank)
 {
 	struct shm_peer *peer = &s->peers[rank];
+	int rc;
 
 	shm_rx_init(&peer->rx, &s->box->ring[rank]);
 	shm_tx_init(&peer->tx, &peer->link.box->ring[s->self.rank]);
 	peer->state = PEER_UP;
-	return watch(s, peer->link.control_fd, EPOLLIN | EPOLLRDHUP, rank);
+	peer->pid_fd = open_pid(peer->link.control_fd);
+	rc = watch(s, peer->link.control_fd, EPOLLIN | EPOLLRDHUP, rank);
+	if (!rc && peer->pid_fd >= 0)
+		rc = watch(s, peer->pid_fd, EPOLLIN, rank);
+	return rc;
 }
 
 static int shm_connect_op(struct transport *t, const uint8_t *cards, size_t stride,
@@ -202,6 +221,8 @@ static void shm_destroy(struct transport *t)
 			if (shm_tx_waiting(&peer->tx))
 				log_info("leaving with messages that rank %u had no room for", r);
 		}
+		if (peer->pid_fd >= 0)
+			close(peer->pid_fd);
 		shm_link_fini(&peer->link, &s->self);
 		shm_tx_fini(&peer->tx);
 	}
@@ -235,11 +256,11 @@ static const struct transport_ops shm_ops = {
 	.destroy = shm_destroy,
 };
 
-/* Two descriptors stay open for each peer. Best effort: running out of them has its own sentence.
+/* Three descriptors stay open for each peer. Best effort: running out of them has its own sentence.
  */
 static void raise_file_limit(unsigned size)
 {
-	rlim_t need = 2 * (rlim_t)size + FDS_SPARE;
+	rlim_t need = 3 * (rlim_t)size + FDS_SPARE;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur >= need)
@@ -287,7 +308,7 @@ int transport_shm_create(struct transport **t, const struct transport_params *p)
 		return error_set(ENOMEM, "no memory for %u peers", p->size);
 	}
 	for (unsigned r = 0; r < p->size; r++)
-		s->peers[r].link = (struct shm_link)SHM_LINK_NONE;
+		s->peers[r] = (struct shm_peer){ .link = SHM_LINK_NONE, .pid_fd = -1 };
 	s->base.ops = &shm_ops;
 	s->base.fd = -1;
 	s->self = (struct shm_self){ .rank = p->rank, .size = p->size, .space = p->space };

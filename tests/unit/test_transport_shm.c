@@ -708,15 +708,28 @@ static void assert_is_down(struct rank *rank, unsigned peer)
 	assert_int_equal(t->ops->atomic(t, peer, 0, 8, ATOMIC_FETCH_ADD, 1, 0, &old), -EHOSTDOWN);
 }
 
-static void down__after_kill_and_last_messages(void **state)
+/* A child of the peer that outlives it, and has a copy of its sockets. */
+static void speak_with_child(struct rank *rank)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		alarm(30); /* should nobody be left to end it */
+		pause();
+		_exit(0);
+	}
+	memcpy(segment_page(rank->space.alias, 2), &child, sizeof(child));
+	speak_and_wait(rank);
+}
+
+static void down_after_kill(void (*body)(struct rank *))
 {
 	struct shared *sh = shared_make(2);
 	struct rank *rank = calloc(1, sizeof(*rank));
-	pid_t pid = spawn(sh, 1, 2, speak_and_wait);
+	pid_t pid = spawn(sh, 1, 2, body), child;
 	const uint8_t *view;
 	int status;
 
-	(void)state;
 	shared_join(sh, rank, 0, 2);
 	/* The first message shows that it runs; all are in the ring when its memory says so. */
 	await(rank, 1, 0);
@@ -733,10 +746,25 @@ static void down__after_kill_and_last_messages(void **state)
 	assert_is_down(rank, 1);
 	/* Pointers into its memory are good until destroy(). */
 	assert_int_equal(*rank->t->ops->pushed(rank->t, 1, 1), 0x77);
+	memcpy(&child, rank->t->ops->pushed(rank->t, 1, 2), sizeof(child));
+	if (child)
+		assert_int_equal(kill(child, SIGKILL), 0);
 	rank_end(rank);
 	space_unmake(&rank->space);
 	free(rank);
 	munmap(sh, sizeof(*sh));
+}
+
+static void down__after_kill_and_last_messages(void **state)
+{
+	(void)state;
+	down_after_kill(speak_and_wait);
+}
+
+static void down__after_kill_with_a_child_alive(void **state)
+{
+	(void)state;
+	down_after_kill(speak_with_child);
 }
 
 static void down__after_destroy(void **state)
@@ -1231,6 +1259,7 @@ int main(void)
 		T(sleep__stays_in_force_when_others_poll),
 		T(sleep__no_wake_up_is_lost),
 		T(down__after_kill_and_last_messages),
+		T(down__after_kill_with_a_child_alive),
 		T(down__after_destroy),
 		T(down__is_noticed_without_sleeping),
 		T(connect__alone),
