@@ -548,6 +548,10 @@ static void config_value__goes_round(void **state)
 	for (size_t i = 0; i < count; i++)
 		setenv(rows[i].name, config_value(&s, i, buf, sizeof(buf)), 1);
 	again = loaded();
+	/* All but where the cache's size came from. */
+	assert_true(s.cache_by_default);
+	assert_false(again.cache_by_default);
+	again.cache_by_default = true;
 	assert_memory_equal(&s, &again, sizeof(s));
 }
 
