@@ -43,14 +43,6 @@ int agent_poll(struct dsm *d)
 	return n;
 }
 
-void agent_kick(struct dsm *d)
-{
-	uint64_t one = 1;
-
-	if (write(d->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
-		log_error("cannot wake the agent: %s", strerror(errno));
-}
-
 /* One round of service; *again_ns: how soon the next is due even if nothing comes. */
 static bool serve(struct dsm *d, uint64_t *again_ns)
 {
@@ -116,11 +108,23 @@ static bool linger(const struct dsm *d)
 	return clock_ns() - start < YIELD_NS;
 }
 
+static __thread bool is_agent;
+
+void agent_kick(struct dsm *d)
+{
+	uint64_t one = 1;
+
+	if (!is_agent && d->agent_started && write(d->wake_fd, &one, sizeof(one)) < 0 &&
+	    errno != EAGAIN)
+		log_error("cannot wake the agent: %s", strerror(errno));
+}
+
 static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
 	uint64_t until = 0, again_ns;
 
+	is_agent = true;
 	prctl(PR_SET_NAME, "dsm-agent");
 	node_lock(d);
 	while (!d->stop) {

@@ -140,7 +140,7 @@ int sync_leave(struct dsm *dsm);
 /* agent.c */
 int agent_start(struct dsm *d);
 void agent_stop(struct dsm *d);
-/* Wake the agent if it sleeps: there is work that it does not see. */
+/* Wake the agent if it sleeps: there is work that it does not see. Nothing to do in the agent. */
 void agent_kick(struct dsm *d);
 /* Serve what has arrived, if anything; lock held. */
 int agent_poll(struct dsm *d);

@@ -179,8 +179,7 @@ static void on_add(struct dsm *d, const struct msg_region *m)
 	}
 	region->populating = true;
 	d->regions.working++;
-	if (!pthread_equal(pthread_self(), d->agent))
-		agent_kick(d);
+	agent_kick(d);
 }
 
 static struct region *region_by_id(struct dsm *d, uint32_t id)
@@ -234,8 +233,7 @@ static void on_drop(struct dsm *d, const struct msg_region *m)
 		region->draining = true;
 		region->next_block = 0;
 		d->regions.working++;
-		if (!pthread_equal(pthread_self(), d->agent))
-			agent_kick(d);
+		agent_kick(d);
 	}
 }
 

@@ -28,7 +28,7 @@
 #define THREADS_MAX	   16u
 
 enum op { OP_LOAD, OP_STORE, OP_ADD, OP_HOLD, OP_PREFETCH, OPS };
-enum phase { PHASE_NEXT, PHASE_TRY, PHASE_FAULTED, PHASE_WAIT, PHASE_HOLD, PHASE_OVER };
+enum phase { PHASE_NEXT, PHASE_TRY, PHASE_FAULTED, PHASE_WAIT, PHASE_HOLD, PHASE_UPGRADE, PHASE_OVER };
 
 struct thread {
 	unsigned rank;
@@ -43,6 +43,7 @@ struct thread {
 	unsigned fails;
 	unsigned left;		/* operations, and accesses in a hold */
 	unsigned hold_left;
+	bool upgrading;		/* a read hold's thread wants to write too */
 };
 
 struct run {
@@ -185,7 +186,10 @@ static void hold_run(struct run *run, struct thread *t)
 
 	if (t->hold_left) {
 		t->hold_left--;
-		if (t->write)
+		/* Not with two pages: to wait for the first with the second held could deadlock. */
+		if (!t->write && t->npages == 1 && cluster_chance(c, 20))
+			t->phase = PHASE_UPGRADE;
+		else if (t->write)
 			cluster_store(c, t->rank, page, word);
 		else
 			cluster_load(c, t->rank, page, word);
@@ -195,6 +199,31 @@ static void hold_run(struct run *run, struct thread *t)
 		return;
 	cluster_enter(c, t->rank);
 	unhold(run, t);
+	cluster_leave(c, t->rank);
+}
+
+/* Write to a page that is held for reading. */
+static void upgrade_try(struct run *run, struct thread *t)
+{
+	struct cluster *c = run->c;
+	struct protocol *p = cluster_rank(c, t->rank);
+	struct granule *g = &c->rank[t->rank].granules[t->page];
+
+	cluster_enter(c, t->rank);
+	t->held = 0; /* the page that is waited for is the first */
+	t->upgrading = true;
+	if (!cache_can_write(p, t->page) && !p->pages[t->page].lost) {
+		t->wakes = g->call_wakes;
+		t->fails = g->fails;
+		cache_write(p, t->page, 0, false);
+	}
+	t->phase = PHASE_WAIT;
+	if (cache_can_write(p, t->page) || p->pages[t->page].lost || g->fails != t->fails) {
+		cluster_store(c, t->rank, t->page, 0);
+		t->held = 1;
+		t->upgrading = false;
+		t->phase = PHASE_HOLD;
+	}
 	cluster_leave(c, t->rank);
 }
 
@@ -283,9 +312,15 @@ static void woken(struct run *run, struct thread *t)
 {
 	uint64_t page = is_access(t) ? t->page : call_page(run, t);
 
-	t->phase = PHASE_TRY;
+	t->phase = t->upgrading ? PHASE_UPGRADE : PHASE_TRY;
 	if (run->c->rank[t->rank].granules[page].fails == t->fails)
 		return;
+	if (t->upgrading) {
+		t->held = 1;
+		t->upgrading = false;
+		t->phase = PHASE_HOLD;
+		return;
+	}
 	if (is_access(t)) {
 		t->phase = PHASE_NEXT;
 		return;
@@ -320,6 +355,9 @@ static void app_run(void *app, unsigned i)
 		break;
 	case PHASE_HOLD:
 		hold_run(run, t);
+		break;
+	case PHASE_UPGRADE:
+		upgrade_try(run, t);
 		break;
 	case PHASE_OVER:
 		break;

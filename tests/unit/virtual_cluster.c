@@ -593,6 +593,9 @@ static void op_fail(void *env, uint64_t page, int err, unsigned blame)
 
 	trace(v->cluster, "%u: page %llx fails: %s, rank %u", v->rank, (unsigned long long)page,
 	      strerror(err), blame);
+	if (err == EHOSTDOWN ? !v->cluster->deaths : err != ENOMEM || !v->cluster->map_fail_percent)
+		cluster_fail(v->cluster, "rank %u: page %#llx fails: %s, rank %u", v->rank,
+			     (unsigned long long)page, strerror(err), blame);
 	for (unsigned i = 0; i < n; i++) {
 		struct granule *g = &v->granules[page + i];
 
@@ -765,6 +768,7 @@ void cluster_kill(struct cluster *c, unsigned rank, bool drain)
 
 	trace(c, "%u: dies", rank);
 	c->rank[rank].dead = true;
+	c->deaths++;
 	for (unsigned r = 0; r < c->n; r++) {
 		bool cut = false;
 

@@ -97,6 +97,7 @@ struct cluster {
 	uint64_t random;
 	uint64_t events;
 	unsigned depth;
+	unsigned deaths;
 	unsigned preempt_percent;
 	unsigned map_fail_percent;
 	bool trace;
