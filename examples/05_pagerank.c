@@ -146,6 +146,7 @@ static bool report(const struct job *job, const struct graph *graph, unsigned it
 	same = result && graph_print_top(graph, result) &&
 	       graph_check(graph, result, DAMPING, iterations);
 	printf("%s", same ? "same as alone\n" : "");
+	fflush(stdout); /* before the statistics, which go to stderr */
 	free(result);
 	return same;
 }

@@ -80,30 +80,38 @@ static int know_home(struct dsm *d, uint64_t page, uint64_t deadline_ns)
 	return 0;
 }
 
-/* Ask for a page, and for those behind it that are not on their way. */
-static void ask_window(struct dsm *d, const struct span *s, uint64_t page, bool write)
+void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 {
 	struct protocol *p = &d->protocol;
-	bool own = protocol_home(p, page) == d->rank;
-	uint64_t end = page + (uint64_t)ACQUIRE_WINDOW * s->each;
-	unsigned ahead;
+	unsigned each = protocol_granules(p, page), ahead;
+	bool together = true;
 
-	if (end > s->end)
-		end = s->end;
-	ahead = (unsigned)((end - page) / s->each - 1);
-	if (!write || own) {
-		if (write)
-			cache_write(p, page, ahead, false);
-		else
-			cache_read(p, page, ahead, false);
-		return;
-	}
-	for (uint64_t g = page; g < end; g += s->each) {
-		if (d->blocks[g / GRANULES_PER_BLOCK].home == WIRE_NO_RANK)
+	for (uint64_t g = page; g < end; g += each) {
+		if (g % GRANULES_PER_BLOCK == 0)
+			together = true;
+		if (protocol_home(p, g) == WIRE_NO_RANK)
 			break;
-		if (!p->pages[g].pending && !p->pages[g].lost && !ready(d, g, true))
-			cache_write(p, g, 0, false);
+		/* The first is asked for in any case: if it is on its way, somebody waits for it now. */
+		if (g != page &&
+		    (p->pages[g].pending || p->pages[g].lost || ready(d, g, write)))
+			continue;
+		/* What can be had together comes with the first; the others are asked for singly. */
+		ahead = together ? (unsigned)((end - g) / each - 1) : 0;
+		together = false;
+		if (!write)
+			cache_read(p, g, ahead, false);
+		else
+			cache_write(p, g, protocol_home(p, g) == d->rank ? ahead : 0, false);
 	}
+	node_run_local(d);
+}
+
+/* Ask for a page of a span, and for a window of those behind it. */
+static void ask_window(struct dsm *d, const struct span *s, uint64_t page, bool write)
+{
+	uint64_t end = page + (uint64_t)ACQUIRE_WINDOW * s->each;
+
+	node_want(d, page, end < s->end ? end : s->end, write);
 }
 
 static const char *grant_text(uint64_t word, char *buf, size_t len)
@@ -159,9 +167,11 @@ static int bring(struct dsm *d, const struct span *s, uint64_t page, bool write,
 		if (d->protocol.pages[page].lost)
 			return refused(d, page, -EHOSTDOWN, protocol_home(&d->protocol, page));
 		ask_window(d, s, page, write);
-		node_run_local(d);
 		if (ready(d, page, write))
 			break;
+		/* When it comes it stays until this thread has looked; a recall right behind the
+		 * grant would have it wait for ever where many ranks want the page. */
+		d->protocol.pages[page].fresh = 1;
 		err = node_wait_page(d, page, deadline_ns, &blame);
 		if (err == -ETIMEDOUT)
 			return timed_out(d, page, write);
@@ -319,7 +329,6 @@ int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum ds
 		if (p->frames + s.each > p->frames_max && !p->pages[page].frame)
 			break; /* to fetch more would push out what was just fetched */
 		ask_window(dsm, &s, page, mode == DSM_WRITE);
-		node_run_local(dsm);
 	}
 	node_unlock(dsm);
 	return 0;

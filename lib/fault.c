@@ -25,6 +25,8 @@
 #define SETTLE_NS  2000u
 #define GIVE_UP_NS 20000000u
 #define CHECK_NS   1000000000u
+/* A stream that has come to fetch so many pages ahead is no accident. */
+#define STREAM_SURE 8u
 
 static struct fault_record *record_of(struct dsm *d, uint64_t page)
 {
@@ -170,6 +172,9 @@ static void serve(struct dsm *d, const struct pager_fault *f)
 		cache_write(&d->protocol, page, ahead, true);
 	else
 		cache_read(&d->protocol, page, ahead, true);
+	/* A thread that reads on and on will want those too that others have for writing. */
+	if (!f->write && ahead > STREAM_SURE)
+		node_want(d, page, page + ((uint64_t)(ahead + 1) << region->page_shift), false);
 	if (f->write ? cache_can_write(&d->protocol, page) : cache_can_read(&d->protocol, page))
 		fault_served(d, page);
 }

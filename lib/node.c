@@ -143,18 +143,29 @@ static struct cds_list_head *wait_bucket(struct dsm *d, uint64_t page)
 
 void node_page_changed(struct dsm *d, uint64_t page, int result, unsigned blame)
 {
-	struct page_wait *w, *next;
+	struct page_wait *w;
 
 	if (!d->npage_waits)
 		return;
-	cds_list_for_each_entry_safe(w, next, wait_bucket(d, page), link) {
-		if (w->page != page)
+	cds_list_for_each_entry(w, wait_bucket(d, page), link) {
+		if (w->page != page || waiter_is_done(&w->waiter))
 			continue;
-		cds_list_del(&w->link);
-		d->npage_waits--;
 		w->blame = blame;
 		waiter_complete(&w->waiter, result);
 	}
+}
+
+/* Is there a thread in a call that waited for this page and has not looked at it since it came? */
+static bool page_awaited(struct dsm *d, uint64_t page)
+{
+	struct page_wait *w;
+
+	if (!d->npage_waits)
+		return false;
+	cds_list_for_each_entry(w, wait_bucket(d, page), link)
+		if (w->page == page && waiter_is_done(&w->waiter))
+			return true;
+	return false;
 }
 
 int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame)
@@ -167,11 +178,11 @@ int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned 
 	node_unlock(d);
 	err = waiter_wait(d, &w.waiter, deadline_ns);
 	node_lock(d);
-	if (err < 0 && !waiter_is_done(&w.waiter)) {
-		cds_list_del(&w.link);
-		d->npage_waits--;
+	/* Not before: until now the page is kept for this thread (page_awaited). */
+	cds_list_del(&w.link);
+	d->npage_waits--;
+	if (err < 0 && !waiter_is_done(&w.waiter))
 		return err;
-	}
 	*blame = w.blame;
 	return w.waiter.result;
 }
@@ -285,6 +296,9 @@ static void op_wake(void *env, uint64_t page)
 {
 	struct dsm *d = env;
 
+	/* Nothing is mapped for remote atomics: a thread that faulted meanwhile asks for more. */
+	if (d->protocol.pages[page].state == PAGE_ATOMIC)
+		d->pager->ops->wake(d->pager, page, protocol_granules(&d->protocol, page));
 	fault_served(d, page);
 	node_page_changed(d, page, 0, WIRE_NO_RANK);
 }
@@ -310,7 +324,7 @@ static void op_fail(void *env, uint64_t page, int err, unsigned blame)
 
 static bool op_settled(void *env, uint64_t page)
 {
-	return fault_settled(env, page);
+	return !page_awaited(env, page) && fault_settled(env, page);
 }
 
 const struct protocol_ops node_protocol_ops = {

@@ -123,6 +123,10 @@ static inline void spin_hint(void)
 /* The deadline, on clock_ns()'s scale, of a wait of timeout_ms (DSM_FOREVER: fallback_ms). */
 uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms);
 
+/* Start to bring the pages from page up to end, a granule, here: in one go what can be had so, by a
+ * message each what others have. What is here or on its way is left alone. Lock held. */
+void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write);
+
 /* Wait for a page's next change of state. Lock held, released meanwhile, held again.
  * 0, -ETIMEDOUT, or what ops->fail() said; *blame is then the rank. */
 int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame);

@@ -134,7 +134,9 @@ void protocol_run_local(struct protocol *p)
 /* Does the message make sense here? Between ranks that free a region some may come late. */
 static bool acceptable(const struct protocol *p, const struct msg *m)
 {
-	if (m->kind < MSG_GETS || m->kind > MSG_GRANT_ERROR || m->src >= p->size)
+	if (m->kind < MSG_GETS || m->kind > MSG_GRANT_ERROR)
+		return false;
+	if (m->src >= p->size || m->src == p->rank)
 		return false;
 	if (m->page >= total_granules(p) || !protocol_block(p, m->page)->in_use)
 		return false;

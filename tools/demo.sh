@@ -63,7 +63,7 @@ build "$top/build" 600 || die "could not build"
 
 allow_mpirun
 export DSM_STATS=1
-say "4 ranks rank the packages of this machine"
+say "4 ranks at work on ${1:-/var/lib/dpkg/status}"
 run_pagerank "$@" || {
 	status=$?
 	[[ -x $top/build/tools/dsm_info ]] && "$top/build/tools/dsm_info" --check >&2

@@ -11,6 +11,7 @@ limit_s=1740 # of everything
 steps=(format main clang asan tsan coverage)
 results=()
 failures=()
+wrapper=() # what ctest runs under
 
 usage()
 {
@@ -35,7 +36,7 @@ left_s()
 run_ctest()
 {
 	local dir=$1 status=0 log
-	local -a ctest=(ctest --output-on-failure --timeout 120 --no-tests=ignore --test-dir "$dir")
+	local -a ctest=("${wrapper[@]}" ctest --output-on-failure --timeout 120 --no-tests=ignore --test-dir "$dir")
 
 	log=$top/build/log/ctest-${dir##*/}
 	shift
@@ -106,6 +107,13 @@ step_asan()
 step_tsan()
 {
 	local -x TSAN_OPTIONS
+	local -a wrapper=()
+
+	# gcc 12's thread sanitizer cannot start where addresses are more random than this.
+	if (($(cat /proc/sys/vm/mmap_rnd_bits 2>/dev/null || echo 0) > 28)) &&
+		setarch "$(uname -m)" -R true 2>/dev/null; then
+		wrapper=(setarch "$(uname -m)" -R)
+	fi
 	TSAN_OPTIONS=second_deadlock_stack=1$(suppressions tsan)
 
 	make_build "$top/build/tsan" -DDSM_SANITIZE=thread -DDSM_WERROR=ON &&
