@@ -50,10 +50,10 @@ int agent_poll(struct dsm *d)
 /* One round of service; *again_ns: how soon the next is due even if nothing comes. */
 static bool serve(struct dsm *d, uint64_t *again_ns)
 {
-	int n = agent_poll(d);
+	int n = faults_serve(d); /* first: somebody stands still */
 
-	n += faults_serve(d);
 	node_run_local(d);
+	n += agent_poll(d);
 	*again_ns = SLEEP_MAX_NS;
 	if (region_work(d))
 		*again_ns = 0;

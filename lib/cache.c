@@ -485,7 +485,7 @@ void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 {
 	struct page *pg = &p->pages[page];
 
-	if (fault)
+	if (fault && pg->contended)
 		pg->fresh = 1;
 	if (cache_can_read(p, page)) {
 		if (fault)
@@ -522,7 +522,7 @@ void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 {
 	struct page *pg = &p->pages[page];
 
-	if (fault)
+	if (fault && pg->contended)
 		pg->fresh = 1;
 	if (cache_can_write(p, page)) {
 		if (fault)
@@ -692,6 +692,7 @@ static void obey_inv(struct protocol *p, uint64_t page)
 		stats_inc(&p->stats->pub.invalidations);
 	}
 	pg->state = PAGE_INVALID;
+	pg->contended = 1;
 	pg->registered = 0;
 	pg->unconfirmed = 0;
 	if (pg->pending == PEND_CHAIN)
@@ -740,6 +741,7 @@ static void obey_fwd_gets(struct protocol *p, uint64_t page)
 
 	p->ops->forbid_write(p->env, page, protocol_granules(p, page));
 	pg->state = PAGE_SHARED;
+	pg->contended = 1;
 	pg->registered = !is_home(p, page);
 	stats_inc(&p->stats->pub.downgrades);
 	write_back(p, page, MSG_KEEPS);
@@ -751,6 +753,7 @@ static void obey_fwd_getm(struct protocol *p, uint64_t page)
 
 	p->ops->zap(p->env, page, protocol_granules(p, page));
 	pg->state = PAGE_INVALID;
+	pg->contended = 1;
 	pg->registered = 0;
 	stats_inc(&p->stats->pub.invalidations);
 	write_back(p, page, 0);

@@ -125,12 +125,13 @@ static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_
 static void record(struct dsm *d, const struct pager_fault *f, uint64_t page)
 {
 	struct fault_record *r = record_of(d, page);
+	bool contended = d->protocol.pages[page].contended;
 
 	if (!r->live)
 		d->faults.nlive++;
 	*r = (struct fault_record){ .page = page,
 				    .start_ns = clock_ns(),
-				    .cpu_ns = thread_cpu_ns(f->tid),
+				    .cpu_ns = contended ? thread_cpu_ns(f->tid) : 0,
 				    .tid = f->tid,
 				    .write = f->write,
 				    .live = true };

@@ -23,7 +23,7 @@ struct dsm;
 struct fault_record {
 	uint64_t page;
 	uint64_t start_ns;	/* when the agent saw the fault */
-	uint64_t cpu_ns;	/* the thread's processor time then */
+	uint64_t cpu_ns;	/* the thread's processor time then, if the page is contended */
 	uint64_t give_up_ns;	/* until when a recall waits for the thread; 0: none waits yet */
 	pid_t tid;		/* 0: no record */
 	bool write;

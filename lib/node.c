@@ -109,6 +109,9 @@ void node_run_local(struct dsm *d)
 		pool_put(&d->local_pool, l);
 	}
 	d->running_local = false;
+	/* Recalls that have to be tried again are the agent's, which may mean to sleep for long. */
+	if (d->agent_asleep && !cds_list_empty(&d->protocol.retries))
+		agent_kick(d);
 }
 
 static void rank_down(void *ctx, unsigned rank)

@@ -55,7 +55,8 @@ struct page {
 	uint32_t lost : 1;	 /* cannot be had any more: home or owner died */
 	uint32_t demanded : 1;	 /* somebody waits for what is pending */
 	uint32_t unconfirmed : 1; /* registered by an own PutM that the home may not have seen */
-	uint32_t : 16;
+	uint32_t contended : 1;	 /* has been recalled before: its next grants are fresh */
+	uint32_t : 15;
 	uint16_t readers_holding; /* dsm_acquire(DSM_READ) holds */
 	uint16_t writers_holding; /* dsm_acquire(DSM_WRITE) holds */
 };
@@ -160,8 +161,8 @@ static inline unsigned protocol_home(const struct protocol *p, uint64_t page)
  * fetched; else the miss starts. ops->wake() or ops->fail() tell when to look again; they may be called
  * before this returns.
  * @ahead: so many pages behind it, in the same block, are fetched too if that disturbs nobody.
- * @fault: a faulting thread waits: the page is fresh when it comes, and threads are woken even if
- * the page is here already.
+ * @fault: a faulting thread waits: it is woken even if the page is here already, and, if the page has
+ * been recalled from here before, the page is fresh when it comes.
  */
 void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
 void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
