@@ -38,11 +38,10 @@ struct held_range {
 
 static int span_of(struct dsm *d, const volatile void *addr, size_t len, struct span *s)
 {
-	uintptr_t offset = (uintptr_t)addr - (uintptr_t)d->space.base, last;
+	uintptr_t offset = (uintptr_t)addr - (uintptr_t)d->space.base, last = offset + (len - 1);
 	struct region *r = NULL;
 
-	if (len == 0 || __builtin_add_overflow(offset, len - 1, &last) ||
-	    (uintptr_t)addr + (len - 1) < (uintptr_t)addr)
+	if (len == 0 || (uintptr_t)addr + (len - 1) < (uintptr_t)addr)
 		return error_set(EINVAL, "the range at %p of %zu bytes is empty or overflows",
 				 (const void *)(uintptr_t)addr, len);
 	if (space_contains(&d->space, addr))
@@ -109,8 +108,11 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 /* Ask for a page of a span, and for a window of those behind it. */
 static void ask_window(struct dsm *d, const struct span *s, uint64_t page, bool write)
 {
-	uint64_t end = page + (uint64_t)ACQUIRE_WINDOW * s->each;
+	uint64_t n = ACQUIRE_WINDOW, end;
 
+	if (protocol_home(&d->protocol, page) != d->rank)
+		n = node_ahead_max(d, n, s->each);
+	end = page + (n ? n : 1) * s->each;
 	node_want(d, page, end < s->end ? end : s->end, write);
 }
 

@@ -4,9 +4,10 @@
  * userfaultfd, the transport or another thread wakes it.
  *
  * Before it sleeps it polls for a while: an idle processor takes long to wake. Where there are fewer
- * processors than threads it yields between two looks, and when a yield shows that somebody else
- * wanted the processor it stops polling and sleeps at once: it then is woken on a processor that is
- * awake, which is quick, and the application has lost nothing to it.
+ * processors than threads it yields between two looks. A yield that takes long has let somebody run
+ * who computes, and while it lasts nobody serves: a sleeping agent, which the next message wakes,
+ * would have been better. So after such a yield it sleeps without polling, for twice as long each
+ * time, until yields are short again.
  *
  * It never touches the application mapping, and takes no lock but the node's.
  */
@@ -32,8 +33,11 @@
 #define SLEEP_MAX_NS 1000000000u
 /* The shortest slice that the kernel gives. */
 #define SLICE_NS 100000u
-/* A yield that takes longer than this has let somebody else run. */
-#define YIELD_NS 3000u
+/* A yield that takes longer than this has let somebody run who computes. */
+#define YIELD_NS 10000u
+/* For how long the agent then does not poll: the first time, and at most. */
+#define BACKOFF_NS     1000000u
+#define BACKOFF_MAX_NS 1000000000u
 /* How often recalls of fresh pages are tried again. */
 #define RETRY_NS 5000u
 /* How often a region that is being freed is looked at for answers that are still to come. */
@@ -66,50 +70,68 @@ static bool serve(struct dsm *d, uint64_t *again_ns)
 	return n > 0;
 }
 
-static void sleep_for(struct dsm *d, uint64_t ns)
+/* True: somebody has kicked the agent. */
+static bool sleep_for(struct dsm *d, uint64_t ns)
 {
 	struct timespec ts = { .tv_sec = (time_t)(ns / 1000000000u),
 			       .tv_nsec = (long)(ns % 1000000000u) };
 	struct epoll_event events[4];
+	bool kicked = false;
 	uint64_t count;
 	int n;
 
 	n = epoll_pwait2(d->epoll_fd, events, 4, &ts, NULL);
 	for (int i = 0; i < n; i++)
-		if (events[i].data.fd == d->wake_fd &&
-		    read(d->wake_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-			log_error("agent's eventfd: %s", strerror(errno));
+		if (events[i].data.fd == d->wake_fd)
+			kicked = read(d->wake_fd, &count, sizeof(count)) > 0;
+	return kicked;
 }
 
-/* Lock held on entry and return. */
-static void agent_sleep(struct dsm *d, uint64_t ns)
+/* Lock held on entry and return. True: kicked. */
+static bool agent_sleep(struct dsm *d, uint64_t ns)
 {
+	bool kicked = false;
+
 	d->agent_asleep = true;
 	if (d->pollers == 0)
 		d->transport->ops->sleep(d->transport, true);
 	/* A message that came before sleep(true) has woken nobody. */
 	if (!d->transport->ops->pending(d->transport) || d->pollers) {
 		node_unlock(d);
-		sleep_for(d, ns);
+		kicked = sleep_for(d, ns);
 		node_lock(d);
 	}
 	d->agent_asleep = false;
 	if (d->pollers == 0)
 		d->transport->ops->sleep(d->transport, false);
+	return kicked;
 }
 
-/* Let others run if they want to. False: they did. */
-static bool linger(const struct dsm *d)
+/* Let others run if they want to. */
+static void linger(struct dsm *d)
 {
-	uint64_t start;
+	uint64_t start, end;
 
 	if (!d->crowded) {
 		spin_hint();
-		return true;
+		return;
 	}
 	start = clock_ns();
 	sched_yield();
-	return clock_ns() - start < YIELD_NS;
+	end = clock_ns();
+	if (end - start < YIELD_NS) {
+		d->backoff_ns = 0;
+		return;
+	}
+	d->backoff_ns = d->backoff_ns ? 2 * d->backoff_ns : BACKOFF_NS;
+	if (d->backoff_ns > BACKOFF_MAX_NS)
+		d->backoff_ns = BACKOFF_MAX_NS;
+	__atomic_store_n(&d->no_poll_until_ns, end + d->backoff_ns, __ATOMIC_RELAXED);
+}
+
+bool agent_may_poll(const struct dsm *d, uint64_t now_ns)
+{
+	return now_ns >= __atomic_load_n(&d->no_poll_until_ns, __ATOMIC_RELAXED);
 }
 
 static __thread bool is_agent;
@@ -152,7 +174,7 @@ static void ask_for_short_slices(void)
 static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
-	uint64_t until = 0, again_ns;
+	uint64_t until = 0, again_ns, now;
 
 	is_agent = true;
 	prctl(PR_SET_NAME, "dsm-agent");
@@ -161,13 +183,14 @@ static void *agent_main(void *arg)
 	while (!d->stop) {
 		if (serve(d, &again_ns) || again_ns == 0)
 			until = clock_ns() + d->spin_ns;
-		if (again_ns && clock_ns() >= until) {
-			agent_sleep(d, again_ns);
+		now = clock_ns();
+		if (again_ns && (now >= until || !agent_may_poll(d, now))) {
+			if (agent_sleep(d, again_ns))
+				until = clock_ns() + d->spin_ns;
 			continue;
 		}
 		node_unlock(d);
-		if (!linger(d))
-			until = 0;
+		linger(d);
 		node_lock(d);
 	}
 	node_unlock(d);

@@ -112,6 +112,8 @@ static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_
 		s->ahead = s->ahead ? s->ahead * 4 : 3;
 	else
 		s->ahead = 0;
+	if (protocol_home(&d->protocol, page) != d->rank)
+		most = node_ahead_max(d, most, each);
 	if (s->ahead > most)
 		s->ahead = most;
 	s->tid = f->tid;

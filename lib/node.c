@@ -32,14 +32,22 @@ uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms)
  * Messages
  */
 
+/* Not what dsm_fini() sends: the statistics, which it carries, would differ by it from rank to rank. */
+static bool is_counted(const struct msg *m)
+{
+	return m->kind < MSG_STATS;
+}
+
 void node_send(struct dsm *d, unsigned rank, const struct msg *m)
 {
 	size_t bytes = (size_t)m->slots * MSG_SLOT_BYTES;
 	struct local_msg *l;
 
 	if (rank != d->rank) {
-		stats_inc(&d->stats.pub.messages_sent);
-		stats_inc(&d->stats.sent[m->kind]);
+		if (is_counted(m)) {
+			stats_inc(&d->stats.pub.messages_sent);
+			stats_inc(&d->stats.sent[m->kind]);
+		}
 		d->transport->ops->send(d->transport, rank, m);
 		return;
 	}
@@ -90,7 +98,8 @@ void node_message(void *ctx, const struct msg *m)
 {
 	struct dsm *d = ctx;
 
-	stats_inc(&d->stats.pub.messages_received);
+	if (is_counted(m))
+		stats_inc(&d->stats.pub.messages_received);
 	trace_message(m->kind, m->src, m->page);
 	dispatch(d, m);
 	node_run_local(d);
@@ -171,23 +180,40 @@ static bool page_awaited(struct dsm *d, uint64_t page)
 	return false;
 }
 
-int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame)
+void node_wait_begin(struct dsm *d, struct page_wait *w, uint64_t page)
 {
-	struct page_wait w = { .page = page, .waiter = WAITER_INIT };
+	*w = (struct page_wait){ .page = page, .blame = WIRE_NO_RANK, .waiter = WAITER_INIT };
+	cds_list_add_tail(&w->link, wait_bucket(d, page));
+	d->npage_waits++;
+}
+
+void node_wait_cancel(struct dsm *d, struct page_wait *w)
+{
+	cds_list_del(&w->link);
+	d->npage_waits--;
+}
+
+int node_wait_end(struct dsm *d, struct page_wait *w, uint64_t deadline_ns)
+{
 	int err;
 
-	cds_list_add_tail(&w.link, wait_bucket(d, page));
-	d->npage_waits++;
 	node_unlock(d);
-	err = waiter_wait(d, &w.waiter, deadline_ns);
+	err = waiter_wait(d, &w->waiter, deadline_ns);
 	node_lock(d);
 	/* Not before: until now the page is kept for this thread (page_awaited). */
-	cds_list_del(&w.link);
-	d->npage_waits--;
-	if (err < 0 && !waiter_is_done(&w.waiter))
-		return err;
+	node_wait_cancel(d, w);
+	return err < 0 && !waiter_is_done(&w->waiter) ? err : w->waiter.result;
+}
+
+int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame)
+{
+	struct page_wait w;
+	int err;
+
+	node_wait_begin(d, &w, page);
+	err = node_wait_end(d, &w, deadline_ns);
 	*blame = w.blame;
-	return w.waiter.result;
+	return err;
 }
 
 void region_home_known(struct dsm *d, uint64_t block)

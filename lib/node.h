@@ -79,6 +79,9 @@ struct dsm {
 	bool agent_asleep;
 	unsigned pollers;		/* threads that poll messages while they wait */
 	uint64_t spin_ns;		/* how long to poll before sleeping */
+	uint64_t backoff_ns;		/* the agent's: see agent.c */
+	uint64_t no_poll_until_ns;
+	bool lock_moved;		/* a lock has come here from another rank */
 	bool crowded;			/* more threads than processors here: yield while polling */
 	int epoll_fd;
 	int wake_fd;			/* eventfd: stop, or work queued by another thread */
@@ -88,6 +91,18 @@ struct dsm {
 static inline void *node_addr(const struct dsm *d, uint64_t granule)
 {
 	return d->space.base + (granule << GRANULE_SHIFT);
+}
+
+/* How much of the cache a stream or an acquire may ask for ahead of need. */
+#define AHEAD_SHARE 8u
+
+/* At most n pages of so many granules each, so that what is asked for ahead does not push out what
+ * is in use: pages can be large and the cache small. */
+static inline uint64_t node_ahead_max(const struct dsm *d, uint64_t n, uint64_t each)
+{
+	uint64_t share = d->protocol.frames_max / AHEAD_SHARE / each;
+
+	return n < share ? n : share;
 }
 
 static inline void node_lock(struct dsm *d)
@@ -130,6 +145,11 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write);
 /* Wait for a page's next change of state. Lock held, released meanwhile, held again.
  * 0, -ETIMEDOUT, or what ops->fail() said; *blame is then the rank. */
 int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame);
+/* The same in two steps, for what may answer, or fail, before the asking returns: begin, ask, then
+ * end or cancel. w->blame is the rank. */
+void node_wait_begin(struct dsm *d, struct page_wait *w, uint64_t page);
+int node_wait_end(struct dsm *d, struct page_wait *w, uint64_t deadline_ns);
+void node_wait_cancel(struct dsm *d, struct page_wait *w);
 
 /* Let those look again who wait for this page or block. */
 void node_page_changed(struct dsm *d, uint64_t page, int result, unsigned blame);
@@ -146,6 +166,8 @@ int agent_start(struct dsm *d);
 void agent_stop(struct dsm *d);
 /* Wake the agent if it sleeps: there is work that it does not see. Nothing to do in the agent. */
 void agent_kick(struct dsm *d);
+/* Is polling worth the while, or does somebody else want the agent's processor? Any thread. */
+bool agent_may_poll(const struct dsm *d, uint64_t now_ns);
 /* Serve what has arrived, if anything; lock held. */
 int agent_poll(struct dsm *d);
 

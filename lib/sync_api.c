@@ -121,8 +121,10 @@ static int lock(struct dsm *d, const volatile void *name, bool try_only, uint64_
 
 	if (err == 0)
 		stats_inc(&d->stats.pub.lock_acquires_local);
-	else if (err == 1)
+	else if (err == 1) {
 		err = finish(d, &c, deadline_ns);
+		__atomic_store_n(&d->lock_moved, err == 0, __ATOMIC_RELAXED);
+	}
 	if (err < 0)
 		return explain(err, &c, "lock", name, lock_holder(d, key));
 	stats_inc(&d->stats.pub.lock_acquires);
@@ -158,6 +160,11 @@ int dsm_unlock(struct dsm *dsm, const volatile void *name)
 	node_lock(dsm);
 	err = sync_unlock(dsm->sync, (uintptr_t)name);
 	leave(dsm);
+	/* A lock that came from another rank will soon be asked for again: the agent, who will have
+	 * to answer, had better be awake, if that costs nobody a processor. */
+	if (__atomic_exchange_n(&dsm->lock_moved, false, __ATOMIC_RELAXED) &&
+	    agent_may_poll(dsm, clock_ns()))
+		agent_kick(dsm);
 	call_init(&none);
 	return explain(err, &none, "lock", name, WIRE_NO_RANK);
 }
