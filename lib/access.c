@@ -22,9 +22,9 @@
 /* A range of pages inside one region. */
 struct span {
 	struct region *region;
-	uint64_t first;		/* page */
-	uint64_t end;		/* granule behind the last page */
-	unsigned each;		/* granules a page */
+	uint64_t first; /* page */
+	uint64_t end; /* granule behind the last page */
+	unsigned each; /* granules a page */
 };
 
 /* A range that dsm_acquire() holds. */
@@ -73,8 +73,7 @@ static int know_home(struct dsm *d, uint64_t page, uint64_t deadline_ns)
 		if (err == 1)
 			err = node_wait_page(d, block * GRANULES_PER_BLOCK, deadline_ns, &blame);
 		if (err < 0)
-			return error_set_sys(-err, "the home of %p cannot be asked for",
-					     node_addr(d, page));
+			return region_home_unknown(d, block, err);
 	}
 	return 0;
 }
@@ -90,11 +89,12 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 			together = true;
 		if (protocol_home(p, g) == WIRE_NO_RANK)
 			break;
-		/* The first is asked for in any case: if it is on its way, somebody waits for it now. */
-		if (g != page &&
-		    (p->pages[g].pending || p->pages[g].lost || ready(d, g, write)))
+		/* The first is asked for in any case: if it is on its way, somebody waits for it
+		 * now. */
+		if (g != page && (p->pages[g].pending || p->pages[g].lost || ready(d, g, write)))
 			continue;
-		/* What can be had together comes with the first; the others are asked for singly. */
+		/* What can be had together comes with the first; the others are asked for singly.
+		 */
 		ahead = together ? (unsigned)((end - g) / each - 1) : 0;
 		together = false;
 		if (!write)
@@ -147,11 +147,26 @@ static int timed_out(struct dsm *d, uint64_t page, bool write)
 			 write ? "writing" : "reading", who);
 }
 
+/* Who died, if it was not the home? The one that had it, as the home's directory says. */
+static unsigned who_died(struct dsm *d, uint64_t page, unsigned blame)
+{
+	struct transport_fetch f = { .rank = protocol_home(&d->protocol, page),
+				     .granule = page,
+				     .n = 1 };
+
+	if (blame == WIRE_NO_RANK || rankset_has(&d->down, blame))
+		return blame;
+	if (d->transport->ops->fetch(d->transport, &f) == 0 &&
+	    grant_state(f.grant[0]) == GRANT_LOST)
+		return grant_rank(f.grant[0]);
+	return blame;
+}
+
 static int refused(struct dsm *d, uint64_t page, int err, unsigned blame)
 {
 	if (err == -EHOSTDOWN)
-		return error_set(EHOSTDOWN, "rank %u has died, and page %p with it", blame,
-				 node_addr(d, page));
+		return error_set(EHOSTDOWN, "rank %u has died, and page %p with it",
+				 who_died(d, page, blame), node_addr(d, page));
 	return error_set_sys(-err, "page %p cannot be had", node_addr(d, page));
 }
 
@@ -159,7 +174,7 @@ static int refused(struct dsm *d, uint64_t page, int err, unsigned blame)
 static int bring(struct dsm *d, const struct span *s, uint64_t page, bool write,
 		 uint64_t deadline_ns)
 {
-	unsigned blame = WIRE_NO_RANK;
+	struct page_wait w;
 	int err;
 
 	while (!ready(d, page, write)) {
@@ -168,17 +183,21 @@ static int bring(struct dsm *d, const struct span *s, uint64_t page, bool write,
 			return err;
 		if (d->protocol.pages[page].lost)
 			return refused(d, page, -EHOSTDOWN, protocol_home(&d->protocol, page));
+		/* Before the asking, which may fail at once. */
+		node_wait_begin(d, &w, page);
 		ask_window(d, s, page, write);
-		if (ready(d, page, write))
+		if (ready(d, page, write)) {
+			node_wait_cancel(d, &w);
 			break;
+		}
 		/* When it comes it stays until this thread has looked; a recall right behind the
 		 * grant would have it wait for ever where many ranks want the page. */
 		d->protocol.pages[page].fresh = 1;
-		err = node_wait_page(d, page, deadline_ns, &blame);
+		err = node_wait_end(d, &w, deadline_ns);
 		if (err == -ETIMEDOUT)
 			return timed_out(d, page, write);
 		if (err < 0)
-			return refused(d, page, err, blame);
+			return refused(d, page, err, w.blame);
 	}
 	return 0;
 }
@@ -186,8 +205,8 @@ static int bring(struct dsm *d, const struct span *s, uint64_t page, bool write,
 /* Lock held. Room in the cache for a page that is not here? */
 static bool has_room(struct dsm *d, uint64_t page, unsigned granules)
 {
-	return protocol_home(&d->protocol, page) == d->rank ||
-	       d->protocol.pages[page].frame || cache_make_room(&d->protocol, granules);
+	return protocol_home(&d->protocol, page) == d->rank || d->protocol.pages[page].frame ||
+	       cache_make_room(&d->protocol, granules);
 }
 
 static void release_pages(struct dsm *d, const struct span *s, uint64_t end, bool write, bool push)
@@ -224,8 +243,7 @@ static int acquire_pages(struct dsm *d, const struct span *s, bool write, uint64
 			break;
 		err = cache_hold(&d->protocol, page, write);
 		if (err < 0) {
-			error_set(EOVERFLOW, "page %p is held too many times",
-				  node_addr(d, page));
+			error_set(EOVERFLOW, "page %p is held too many times", node_addr(d, page));
 			break;
 		}
 		if (++slice % ACQUIRE_SLICE == 0) {
@@ -289,7 +307,7 @@ int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len)
 
 	error_clear();
 	node_lock(dsm);
-	cds_list_for_each_entry(r, &dsm->ranges, link)
+	cds_list_for_each_entry (r, &dsm->ranges, link)
 		if (r->addr == (uintptr_t)addr && r->len == len)
 			goto found;
 	node_unlock(dsm);
@@ -375,24 +393,27 @@ static int open_page(struct dsm *d, uint64_t page)
 {
 	uint64_t deadline = node_deadline(DSM_FOREVER, d->settings.timeout_ms);
 	struct page *pg = &d->protocol.pages[page];
-	unsigned blame = WIRE_NO_RANK;
+	struct page_wait w;
 	int err = know_home(d, page, deadline);
 
 	while (err == 0 && !cache_can_atomic(&d->protocol, page)) {
 		if (pg->lost)
 			return refused(d, page, -EHOSTDOWN, protocol_home(&d->protocol, page));
+		node_wait_begin(d, &w, page);
 		if (pg->readers_holding) /* an acquired page stays here, so go for all of it */
 			cache_write(&d->protocol, page, 0, false);
 		else
 			cache_atomic(&d->protocol, page);
 		node_run_local(d);
-		if (cache_can_atomic(&d->protocol, page))
+		if (cache_can_atomic(&d->protocol, page)) {
+			node_wait_cancel(d, &w);
 			break;
-		err = node_wait_page(d, page, deadline, &blame);
+		}
+		err = node_wait_end(d, &w, deadline);
 		if (err == -ETIMEDOUT)
 			return timed_out(d, page, true);
 		if (err < 0)
-			return refused(d, page, err, blame);
+			return refused(d, page, err, w.blame);
 	}
 	return err;
 }

@@ -3,11 +3,11 @@
  * The agent: the one service thread of a rank. Serves faults and messages, then sleeps until
  * userfaultfd, the transport or another thread wakes it.
  *
- * Before it sleeps it polls for a while: an idle processor takes long to wake. Where there are fewer
- * processors than threads it yields between two looks. A yield that takes long has let somebody run
- * who computes, and while it lasts nobody serves: a sleeping agent, which the next message wakes,
- * would have been better. So after such a yield it sleeps without polling, for twice as long each
- * time, until yields are short again.
+ * Before it sleeps it polls for a while: an idle processor takes long to wake. Where there are
+ * fewer processors than threads it yields between two looks. A yield that takes long has let
+ * somebody run who computes, and while it lasts nobody serves: a sleeping agent, which the next
+ * message wakes, would have been better. So after such a yield it sleeps without polling, for twice
+ * as long each time, until yields are short again.
  *
  * It never touches the application mapping, and takes no lock but the node's.
  */

@@ -4,8 +4,8 @@
  *
  * A read miss is a one-sided chain to the home: register as a reader, read the grant, read the
  * page. If the grant says Clean, that was all; else GetS asks the home. Writes ask by GetM, remote
- * atomics by GetA. Own pages take the same way through the directory next door, without a copy: the frame
- * is the home's memory.
+ * atomics by GetA. Own pages take the same way through the directory next door, without a copy: the
+ * frame is the home's memory.
  *
  * Invariants:
  * - registered is set only if the own bit is in the home's readers word, or a chain in flight is
@@ -576,7 +576,8 @@ static void on_grant_s(struct protocol *p, const struct msg *m)
 	map_shared(p, m->page, 1, own ? NULL : p->ops->pushed(p->env, m->src, m->page));
 }
 
-/* Make a page writable: it is here already, or it is the home's own, or its data has been pushed. */
+/* Make a page writable: it is here already, or it is the home's own, or its data has been pushed.
+ */
 static int map_modified(struct protocol *p, const struct msg *m)
 {
 	unsigned granules = protocol_granules(p, m->page);
@@ -639,7 +640,8 @@ static void on_grant_error(struct protocol *p, const struct msg *m)
 		fail(p, m->page, err, (unsigned)m->word[1]);
 		return;
 	}
-	/* What was asked for ahead of a stream is in use. Who came to need it meanwhile asks anew. */
+	/* What was asked for ahead of a stream is in use. Who came to need it meanwhile asks anew.
+	 */
 	pg->pending = PEND_NONE;
 	if (pg->demanded)
 		ask(p, m->page, PEND_GETM, MSG_GETM, pg->state == PAGE_SHARED ? MSG_HAS_COPY : 0);
@@ -707,7 +709,8 @@ static void not_here(struct protocol *p, uint64_t page, bool keep)
 	uint32_t flags = MSG_NOT_HERE;
 
 	if (pg->unconfirmed) {
-		/* The home will not act on that PutM's MSG_KEEPS any more: say it again, or undo it. */
+		/* The home will not act on that PutM's MSG_KEEPS any more: say it again, or undo
+		 * it. */
 		if (keep)
 			flags |= MSG_KEEPS;
 		else
@@ -803,7 +806,7 @@ bool protocol_retry(struct protocol *p)
 	CDS_INIT_LIST_HEAD(&due);
 	cds_list_splice(&p->retries, &due);
 	CDS_INIT_LIST_HEAD(&p->retries);
-	cds_list_for_each_entry_safe(r, next, &due, link) {
+	cds_list_for_each_entry_safe (r, next, &due, link) {
 		uint64_t page = r->page;
 
 		pool_put(&p->retry_pool, r);

@@ -277,8 +277,8 @@ static int take(struct settings *s, const struct setting *t, const struct dsm_co
  * What rests on more than one value
  */
 
-/* A quarter of what this process may have, never more than there is to cache. Whoever knows how many
- * ranks share the machine may make it less (cache_by_default). */
+/* A quarter of what this process may have, never more than there is to cache. Whoever knows how
+ * many ranks share the machine may make it less (cache_by_default). */
 static uint64_t cache_default(uint64_t space_bytes)
 {
 	uint64_t memory = machine_memory_bytes();

@@ -21,22 +21,22 @@ enum uffd_kind { UFFD_AUTO, UFFD_KERNEL, UFFD_USER };
 
 /* Every setting with its final, checked value. */
 struct settings {
-	int64_t rank;		/* -1: not given */
-	int64_t size;		/* -1: not given */
-	char root[256];		/* "host:port"; empty: not given */
+	int64_t rank; /* -1: not given */
+	int64_t size; /* -1: not given */
+	char root[256]; /* "host:port"; empty: not given */
 	char token[CONFIG_TOKEN_MAX]; /* empty: not given */
 	enum launch_kind launch;
 	enum transport_kind transport;
 	enum uffd_kind uffd;
-	int log;		/* enum log_level */
+	int log; /* enum log_level */
 	uint64_t base;
 	uint64_t space_bytes;
-	uint64_t cache_bytes;	/* the default is a share of memory, see config.c */
-	bool cache_by_default;	/* nobody asked for that much: ranks of a host may share it */
+	uint64_t cache_bytes; /* the default is a share of memory, see config.c */
+	bool cache_by_default; /* nobody asked for that much: ranks of a host may share it */
 	uint64_t page_bytes;
 	uint64_t timeout_ms;
 	uint64_t sync_timeout_ms;
-	int64_t spin_us;	/* -1: auto */
+	int64_t spin_us; /* -1: auto */
 	uint64_t prefetch_pages;
 	bool stats;
 };
@@ -45,9 +45,9 @@ enum config_source { CONFIG_DEFAULT, CONFIG_PROGRAM, CONFIG_ENVIRONMENT };
 
 /* One row of the table, as dsm_info shows it. */
 struct config_row {
-	const char *name;	/* "DSM_CACHE_SIZE" */
-	const char *fallback;	/* default, as text; "" when the default is "not given" */
-	const char *allowed;	/* what the parser takes: "bytes, with K, M, G or T" */
+	const char *name; /* "DSM_CACHE_SIZE" */
+	const char *fallback; /* default, as text; "" when the default is "not given" */
+	const char *allowed; /* what the parser takes: "bytes, with K, M, G or T" */
 	const char *meaning;
 };
 

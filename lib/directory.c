@@ -12,8 +12,8 @@
  *	gather the acknowledgements
  *	grants = Clean, Exclusive or Atomic; grant to the requester
  *
- * The home's own copy of its page is not among the readers, whose words NIC atomics alone may write,
- * but in its own page table: taking the readers looks there too (R7).
+ * The home's own copy of its page is not among the readers, whose words NIC atomics alone may
+ *write, but in its own page table: taking the readers looks there too (R7).
  */
 #include <errno.h>
 
@@ -22,19 +22,19 @@
 
 struct request {
 	struct cds_list_head link;
-	uint8_t kind;		/* MSG_GETS, MSG_GETM, MSG_GETA */
+	uint8_t kind; /* MSG_GETS, MSG_GETM, MSG_GETA */
 	uint16_t rank;
 	uint32_t flags;
 };
 
 struct txn {
-	struct cds_list_head link;	/* in its hash bucket */
-	struct cds_list_head queue;	/* requests, the first is being served */
+	struct cds_list_head link; /* in its hash bucket */
+	struct cds_list_head queue; /* requests, the first is being served */
 	uint64_t page;
-	struct rankset acks;		/* ranks whose InvAck is awaited */
-	uint16_t recalled;		/* owner whose WriteBack is awaited, or WIRE_NO_RANK */
-	bool have_data;			/* a PutM of that owner came, crossing the recall */
-	bool had_requester;		/* the requester was among the readers taken (R10) */
+	struct rankset acks; /* ranks whose InvAck is awaited */
+	uint16_t recalled; /* owner whose WriteBack is awaited, or WIRE_NO_RANK */
+	bool have_data; /* a PutM of that owner came, crossing the recall */
+	bool had_requester; /* the requester was among the readers taken (R10) */
 };
 
 void directory_init(struct protocol *p)
@@ -123,7 +123,7 @@ static struct txn *txn_find(struct protocol *p, uint64_t page)
 {
 	struct txn *t;
 
-	cds_list_for_each_entry(t, txn_bucket(p, page), link)
+	cds_list_for_each_entry (t, txn_bucket(p, page), link)
 		if (t->page == page)
 			return t;
 	return NULL;
@@ -153,9 +153,10 @@ static void refuse(struct protocol *p, uint64_t page, unsigned rank, int err, un
 }
 
 /*
- * A grant to the home itself takes effect at once (R7), not behind the current event: the next request
- * in the queue may be served within this event, and must find the home's copy when it looks for
- * readers. Nothing can be overtaken: a grant is not given while an answer of the home's is awaited.
+ * A grant to the home itself takes effect at once (R7), not behind the current event: the next
+ * request in the queue may be served within this event, and must find the home's copy when it looks
+ * for readers. Nothing can be overtaken: a grant is not given while an answer of the home's is
+ * awaited.
  */
 static void grant(struct protocol *p, unsigned rank, enum msg_kind kind, uint64_t page,
 		  uint32_t flags)
@@ -237,7 +238,7 @@ static void txn_lose(struct protocol *p, struct txn *t, unsigned blame)
 	grant_set(p, t->page, GRANT_LOST, blame);
 	t->recalled = WIRE_NO_RANK;
 	rankset_clear(&t->acks);
-	cds_list_for_each_entry_safe(r, next, &t->queue, link) {
+	cds_list_for_each_entry_safe (r, next, &t->queue, link) {
 		refuse(p, t->page, r->rank, EHOSTDOWN, blame);
 		request_drop(p, r);
 	}
@@ -249,10 +250,10 @@ static void invalidate_readers(struct protocol *p, struct txn *t, unsigned reque
 
 	readers_take(p, t->page, &taken);
 	t->had_requester = rankset_has(&taken, requester);
-	rankset_for_each(rank, &taken)
+	rankset_for_each (rank, &taken)
 		if (rank != requester && !rankset_has(&p->down, rank))
 			rankset_add(&t->acks, rank);
-	rankset_for_each(rank, &t->acks)
+	rankset_for_each (rank, &t->acks)
 		protocol_tell(p, rank, MSG_INV, t->page, 0);
 }
 
@@ -476,7 +477,7 @@ void directory_rank_down(struct protocol *p, unsigned rank)
 	struct txn *t, *next;
 
 	for (unsigned i = 0; i < TXN_BUCKETS; i++)
-		cds_list_for_each_entry_safe(t, next, &p->txns[i], link)
+		cds_list_for_each_entry_safe (t, next, &p->txns[i], link)
 			txn_rank_down(p, t, rank);
 }
 
@@ -486,10 +487,10 @@ void directory_forget(struct protocol *p, uint64_t first_block, uint64_t nblocks
 	struct request *r, *after;
 
 	for (unsigned i = 0; i < TXN_BUCKETS; i++) {
-		cds_list_for_each_entry_safe(t, next, &p->txns[i], link) {
+		cds_list_for_each_entry_safe (t, next, &p->txns[i], link) {
 			if (t->page / GRANULES_PER_BLOCK - first_block >= nblocks)
 				continue;
-			cds_list_for_each_entry_safe(r, after, &t->queue, link)
+			cds_list_for_each_entry_safe (r, after, &t->queue, link)
 				request_drop(p, r);
 			txn_close(p, t);
 		}

@@ -16,15 +16,15 @@
 #include "log.h"
 #include "node.h"
 
-#define STR_(x)	     #x
-#define STR(x)	     STR_(x)
+#define STR_(x)       #x
+#define STR(x)        STR_(x)
 #define CARD_TEXT_MAX 384
 
 /* What ranks tell one another before they connect. */
 struct card {
 	uint32_t magic;
 	uint32_t wire_version;
-	int32_t status;		/* 0 or negative errno: why this rank cannot start */
+	int32_t status; /* 0 or negative errno: why this rank cannot start */
 	uint32_t host_page_bytes;
 	uint64_t base;
 	uint64_t space_bytes;
@@ -41,7 +41,7 @@ static int joined;
 
 /* Default polling times: an idle processor takes up to tens of microseconds to wake (in a virtual
  * machine more than on bare metal), and polling costs nothing that anybody else wants. */
-#define SPIN_NS		100000u
+#define SPIN_NS         100000u
 #define SPIN_CROWDED_NS 10000u
 
 /* The least share of a cache that nobody asked for. */
@@ -181,8 +181,8 @@ static int check_card(unsigned rank, const struct card *c, const struct card *ow
 		return disagree(rank, c, "wire version", c->wire_version, own->wire_version,
 				"run the same libdsm everywhere");
 	if (c->status < 0)
-		return error_set(EHOSTDOWN, "rank %u on %.63s could not start: %.383s", rank, c->host,
-				 c->text);
+		return error_set(EHOSTDOWN, "rank %u on %.63s could not start: %.383s", rank,
+				 c->host, c->text);
 	if (c->host_page_bytes != own->host_page_bytes)
 		return disagree(rank, c, "a host page size of", c->host_page_bytes,
 				own->host_page_bytes, "run ranks on machines of one page size");
@@ -227,8 +227,9 @@ static int create_sum(struct dsm *d)
 	if (!d->sum_stats || d->rank != 0)
 		return 0;
 	d->parts = calloc(d->size, sizeof(*d->parts));
-	return d->parts ? 0 : error_set_sys(ENOMEM, "no memory for the statistics of %u ranks",
-					    d->size);
+	return d->parts
+		       ? 0
+		       : error_set_sys(ENOMEM, "no memory for the statistics of %u ranks", d->size);
 }
 
 static int start(struct dsm *d)
@@ -288,7 +289,10 @@ int dsm_init(struct dsm **dsm, const struct dsm_config *config)
 		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
 	pool_init(&d->local_pool, sizeof(struct cds_list_head) + sizeof(struct msg_region));
 	d->first_down = WIRE_NO_RANK;
-	err = config_load(&d->settings, config);
+	/* A message to the own rank cannot be refused. */
+	err = pool_reserve(&d->local_pool) ? 0 : error_set_sys(ENOMEM, "no memory for messages");
+	if (err == 0)
+		err = config_load(&d->settings, config);
 	if (err == 0) {
 		log_set_level((enum log_level)d->settings.log);
 		err = start(d);
@@ -311,10 +315,9 @@ static void send_stats(struct dsm *d)
 	unsigned total = sizeof(d->stats) / sizeof(uint64_t);
 
 	for (unsigned i = 0; i < total; i += 6) {
-		struct msg m = { .kind = MSG_STATS,
-				 .slots = 1,
-				 .src = (uint16_t)d->rank,
-				 .flags = i };
+		struct msg m = {
+			.kind = MSG_STATS, .slots = 1, .src = (uint16_t)d->rank, .flags = i
+		};
 
 		for (unsigned k = 0; k < 6 && i + k < total; k++)
 			m.word[k] = words[i + k];

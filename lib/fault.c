@@ -4,8 +4,8 @@
  *
  * Has a thread had its access? Its processor time tells: it stands still from the fault until the
  * thread runs again, and the first thing that it then does is the access. So a recall of a page
- * that was granted to a faulting thread waits until the thread has run for SETTLE_NS, or has run and
- * gone to sleep over something else, and progress is certain however the machine schedules;
+ * that was granted to a faulting thread waits until the thread has run for SETTLE_NS, or has run
+ * and gone to sleep over something else, and progress is certain however the machine schedules;
  * GIVE_UP_NS bounds it for a thread that is stopped. (Mirage's time window, Fleisch and Popek 1989,
  * with the thread's clock for the wall's.)
  */

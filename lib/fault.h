@@ -22,19 +22,19 @@ struct dsm;
 
 struct fault_record {
 	uint64_t page;
-	uint64_t start_ns;	/* when the agent saw the fault */
-	uint64_t cpu_ns;	/* the thread's processor time then, if the page is contended */
-	uint64_t give_up_ns;	/* until when a recall waits for the thread; 0: none waits yet */
-	pid_t tid;		/* 0: no record */
+	uint64_t start_ns; /* when the agent saw the fault */
+	uint64_t cpu_ns; /* the thread's processor time then, if the page is contended */
+	uint64_t give_up_ns; /* until when a recall waits for the thread; 0: none waits yet */
+	pid_t tid; /* 0: no record */
 	bool write;
-	bool live;		/* the thread waits */
+	bool live; /* the thread waits */
 	bool warned;
 };
 
 struct fault_stream {
 	pid_t tid;
-	uint64_t last;		/* granule of the latest fault */
-	uint64_t ahead;		/* pages fetched behind it */
+	uint64_t last; /* granule of the latest fault */
+	uint64_t ahead; /* pages fetched behind it */
 };
 
 struct faults {
@@ -42,7 +42,7 @@ struct faults {
 	struct fault_stream stream[FAULT_STREAMS];
 	struct pager_fault parked[FAULT_PARKED_MAX];
 	unsigned nparked;
-	unsigned nlive;		/* records of threads that wait */
+	unsigned nlive; /* records of threads that wait */
 	uint64_t next_check_ns;
 };
 

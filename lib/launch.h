@@ -21,7 +21,7 @@
 struct launch;
 
 struct launch_ops {
-	const char *name;	/* "pmix", "tcp", "alone" */
+	const char *name; /* "pmix", "tcp", "alone" */
 	/*
 	 * Give my card and get everybody's: cards[r * LAUNCH_CARD_MAX] is rank r's, zero-padded.
 	 * Collective, called once; blocks until deadline_ns (clock_ns()). Also agrees on the token.
@@ -38,7 +38,7 @@ struct launch {
 	const struct launch_ops *ops;
 	unsigned rank;
 	unsigned size;
-	char token[CONFIG_TOKEN_MAX];	/* the job's secret; valid after exchange() */
+	char token[CONFIG_TOKEN_MAX]; /* the job's secret; valid after exchange() */
 };
 
 /*

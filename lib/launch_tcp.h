@@ -20,18 +20,18 @@
 
 #include "launch.h"
 
-#define TCP_HELLO_MAGIC	 0x484d5344u /* "DSMH" */
+#define TCP_HELLO_MAGIC  0x484d5344u /* "DSMH" */
 #define TCP_ANSWER_MAGIC 0x414d5344u /* "DSMA" */
-#define TCP_TOKEN_BYTES	 72u
+#define TCP_TOKEN_BYTES  72u
 
 struct tcp_hello {
 	uint32_t magic;
-	uint32_t version;	/* WIRE_VERSION */
+	uint32_t version; /* WIRE_VERSION */
 	uint32_t rank;
 	uint32_t size;
 	uint32_t card_bytes;
 	uint32_t pad;
-	char token[TCP_TOKEN_BYTES];	/* zero-padded; empty: none was given */
+	char token[TCP_TOKEN_BYTES]; /* zero-padded; empty: none was given */
 	uint8_t card[LAUNCH_CARD_MAX];
 };
 static_assert(sizeof(struct tcp_hello) == 24 + TCP_TOKEN_BYTES + LAUNCH_CARD_MAX, "hello layout");
@@ -46,8 +46,8 @@ struct tcp_answer {
 	uint32_t magic;
 	uint32_t version;
 	uint32_t kind;
-	int32_t status;		/* REFUSED: negative errno */
-	uint32_t len_bytes;	/* of what follows: struct tcp_cards, or the sentence */
+	int32_t status; /* REFUSED: negative errno */
+	uint32_t len_bytes; /* of what follows: struct tcp_cards, or the sentence */
 	uint32_t pad;
 };
 static_assert(sizeof(struct tcp_answer) == 24, "answer layout");
@@ -65,7 +65,7 @@ static_assert(sizeof(struct tcp_cards) == 80, "cards layout");
 
 struct launch_tcp {
 	struct launch l;
-	char root[256];		/* as given, for messages */
+	char root[256]; /* as given, for messages */
 	char host[256];
 	char port[8];
 	bool token_given;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What ties the parts of a rank together: the protocol's actions go to pager and transport, messages
- * go to the part that they are for, deaths go to all.
+ * What ties the parts of a rank together: the protocol's actions go to pager and transport,
+ * messages go to the part that they are for, deaths go to all.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -32,7 +32,8 @@ uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms)
  * Messages
  */
 
-/* Not what dsm_fini() sends: the statistics, which it carries, would differ by it from rank to rank. */
+/* Not what dsm_fini() sends: the statistics, which it carries, would differ by it from rank to
+ * rank. */
 static bool is_counted(const struct msg *m)
 {
 	return m->kind < MSG_STATS;
@@ -159,7 +160,7 @@ void node_page_changed(struct dsm *d, uint64_t page, int result, unsigned blame)
 
 	if (!d->npage_waits)
 		return;
-	cds_list_for_each_entry(w, wait_bucket(d, page), link) {
+	cds_list_for_each_entry (w, wait_bucket(d, page), link) {
 		if (w->page != page || waiter_is_done(&w->waiter))
 			continue;
 		w->blame = blame;
@@ -174,7 +175,7 @@ static bool page_awaited(struct dsm *d, uint64_t page)
 
 	if (!d->npage_waits)
 		return false;
-	cds_list_for_each_entry(w, wait_bucket(d, page), link)
+	cds_list_for_each_entry (w, wait_bucket(d, page), link)
 		if (w->page == page && waiter_is_done(&w->waiter))
 			return true;
 	return false;

@@ -36,7 +36,7 @@
 struct page_wait {
 	struct cds_list_head link;
 	uint64_t page;
-	unsigned blame;		/* rank that a failure is about */
+	unsigned blame; /* rank that a failure is about */
 	struct waiter waiter;
 };
 
@@ -59,16 +59,16 @@ struct dsm {
 	struct faults faults;
 	struct cds_list_head page_waits[PAGE_WAIT_BUCKETS];
 	uint64_t npage_waits;
-	struct cds_list_head ranges;	/* what dsm_acquire() holds */
-	struct cds_list_head local;	/* messages to the own rank */
+	struct cds_list_head ranges; /* what dsm_acquire() holds */
+	struct cds_list_head local; /* messages to the own rank */
 	struct pool local_pool;
 	bool running_local;
 	struct rankset down;
-	struct rankset blamed;		/* ranks whose loss of pages has been logged */
-	unsigned first_down;		/* the first rank that died, or WIRE_NO_RANK */
-	bool leaving;			/* dsm_fini() has begun */
-	bool sum_stats;			/* rank 0 wants everybody's statistics at the end */
-	struct stats *parts;		/* at rank 0: what the others sent, by rank */
+	struct rankset blamed; /* ranks whose loss of pages has been logged */
+	unsigned first_down; /* the first rank that died, or WIRE_NO_RANK */
+	bool leaving; /* dsm_fini() has begun */
+	bool sum_stats; /* rank 0 wants everybody's statistics at the end */
+	struct stats *parts; /* at rank 0: what the others sent, by rank */
 	unsigned parts_complete;
 	struct waiter *parts_waiter;
 
@@ -77,14 +77,14 @@ struct dsm {
 	bool agent_started;
 	bool stop;
 	bool agent_asleep;
-	unsigned pollers;		/* threads that poll messages while they wait */
-	uint64_t spin_ns;		/* how long to poll before sleeping */
-	uint64_t backoff_ns;		/* the agent's: see agent.c */
+	unsigned pollers; /* threads that poll messages while they wait */
+	uint64_t spin_ns; /* how long to poll before sleeping */
+	uint64_t backoff_ns; /* the agent's: see agent.c */
 	uint64_t no_poll_until_ns;
-	bool lock_moved;		/* a lock has come here from another rank */
-	bool crowded;			/* more threads than processors here: yield while polling */
+	bool lock_moved; /* a lock has come here from another rank */
+	bool crowded; /* more threads than processors here: yield while polling */
 	int epoll_fd;
-	int wake_fd;			/* eventfd: stop, or work queued by another thread */
+	int wake_fd; /* eventfd: stop, or work queued by another thread */
 };
 
 /* Names a page or lock in error texts. */

@@ -21,7 +21,7 @@ struct pager;
 struct pager_fault {
 	uint64_t granule;
 	bool write;
-	pid_t tid;		/* the thread that waits */
+	pid_t tid; /* the thread that waits */
 };
 
 #define PAGER_FAULTS_MAX 16
@@ -32,12 +32,12 @@ struct pager_ops {
 	int (*watch)(struct pager *p, uint64_t granule, uint64_t n);
 	int (*unwatch)(struct pager *p, uint64_t granule, uint64_t n);
 	/*
-	 * Make n granules accessible and wake the threads that wait for them. @src: their content, to
-	 * be copied in (memory that does not fault); NULL: the frames in the segment have it.
+	 * Make n granules accessible and wake the threads that wait for them. @src: their content,
+	 * to be copied in (memory that does not fault); NULL: the frames in the segment have it.
 	 * @frames: the segment has frames for these granules already (an earlier copy left them);
 	 * with @src, none of them is mapped. Granules that are mapped already stay as they are, but
-	 * get the access asked for. -ENOMEM: no frame could be had. -EFAULT: src is NULL and there is
-	 * a hole. After an error nothing of the run is mapped, and the call can be made again.
+	 * get the access asked for. -ENOMEM: no frame could be had. -EFAULT: src is NULL and there
+	 * is a hole. After an error nothing of the run is mapped, and the call can be made again.
 	 */
 	int (*map)(struct pager *p, uint64_t granule, uint64_t n, bool writable, const void *src,
 		   bool frames);
@@ -60,7 +60,7 @@ struct pager_ops {
 
 struct pager {
 	const struct pager_ops *ops;
-	int fd;			/* readable when faults() has something to give */
+	int fd; /* readable when faults() has something to give */
 };
 
 /*
@@ -73,12 +73,12 @@ int pager_uffd_create(struct pager **pager, struct space *space, const struct se
 
 /* What userfaultfd offers here, for dsm_info. */
 struct pager_probe {
-	int device_errno;	/* 0: /dev/userfaultfd can be opened */
-	int syscall_errno;	/* 0: the full system call works */
-	int user_errno;		/* 0: UFFD_USER_MODE_ONLY works */
-	uint64_t features;	/* as the kernel reports them */
-	uint64_t missing;	/* of those that libdsm needs */
-	bool map_protected;	/* UFFDIO_CONTINUE maps write-protected, tried */
+	int device_errno; /* 0: /dev/userfaultfd can be opened */
+	int syscall_errno; /* 0: the full system call works */
+	int user_errno; /* 0: UFFD_USER_MODE_ONLY works */
+	uint64_t features; /* as the kernel reports them */
+	uint64_t missing; /* of those that libdsm needs */
+	bool map_protected; /* UFFDIO_CONTINUE maps write-protected, tried */
 };
 void pager_uffd_probe(struct pager_probe *probe);
 /* Names of the features in the mask, separated by spaces. */

@@ -61,6 +61,11 @@ static int pool_grow(struct pool *p)
 	return 0;
 }
 
+bool pool_reserve(struct pool *p)
+{
+	return p->free_list || pool_grow(p) == 0;
+}
+
 void *pool_get(struct pool *p)
 {
 	void *object;

@@ -8,6 +8,7 @@
 #ifndef DSM_POOL_H
 #define DSM_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct pool_chunk;
@@ -23,6 +24,8 @@ struct pool {
 void pool_init(struct pool *p, size_t object_bytes);
 /* Every object goes, used or not. */
 void pool_fini(struct pool *p);
+/* Have some objects at hand, for where a NULL could not be answered. False: no memory. */
+bool pool_reserve(struct pool *p);
 /* A zeroed object, or NULL if the system has no memory. */
 void *pool_get(struct pool *p);
 void pool_put(struct pool *p, void *object);

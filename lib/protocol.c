@@ -53,8 +53,11 @@ int protocol_init(struct protocol *p, const struct protocol_ops *ops, void *env,
 		return error_set_sys(ENOMEM, "no address space for the page table of %zu bytes",
 				     (size_t)(total_granules(p) * sizeof(*p->pages)));
 	p->evict_queue = lazy_array(total_granules(p), sizeof(*p->evict_queue));
-	if (!p->evict_queue) {
+	if (!p->evict_queue || !pool_reserve(&p->local_pool)) {
+		if (p->evict_queue)
+			munmap(p->evict_queue, total_granules(p) * sizeof(*p->evict_queue));
 		munmap(p->pages, total_granules(p) * sizeof(*p->pages));
+		p->pages = NULL; /* nothing for protocol_fini() */
 		return error_set_sys(ENOMEM, "no address space for the eviction queue of %zu bytes",
 				     (size_t)(total_granules(p) * sizeof(*p->evict_queue)));
 	}

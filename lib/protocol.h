@@ -27,10 +27,10 @@
 
 /* A block's place: who has it, and the unit of coherence in it. */
 struct block {
-	uint16_t home;		/* WIRE_NO_RANK: not (yet) known */
-	uint8_t page_shift;	/* a page is 2^page_shift granules */
-	uint8_t in_use;		/* part of a region */
-	uint32_t region;	/* index in the node's region table */
+	uint16_t home; /* WIRE_NO_RANK: not (yet) known */
+	uint8_t page_shift; /* a page is 2^page_shift granules */
+	uint8_t in_use; /* part of a region */
+	uint32_t region; /* index in the node's region table */
 };
 
 enum page_state { PAGE_INVALID, PAGE_SHARED, PAGE_MODIFIED, PAGE_ATOMIC };
@@ -43,19 +43,19 @@ enum page_deferred { DEFER_NONE, DEFER_INV, DEFER_FWD_GETS, DEFER_FWD_GETM };
 
 /* The cache side's word for a page: all that a rank keeps about it. Zero: never touched. */
 struct page {
-	uint32_t state : 2;	 /* enum page_state */
-	uint32_t pending : 3;	 /* enum page_pending */
-	uint32_t deferred : 2;	 /* enum page_deferred */
+	uint32_t state : 2; /* enum page_state */
+	uint32_t pending : 3; /* enum page_pending */
+	uint32_t deferred : 2; /* enum page_deferred */
 	uint32_t registered : 1; /* own bit is in the home's readers word */
-	uint32_t poisoned : 1;	 /* an Inv came while the chain was in flight (R4) */
-	uint32_t frame : 1;	 /* own segment has a frame for it */
-	uint32_t queued : 1;	 /* in the eviction queue */
-	uint32_t fresh : 1;	 /* granted to a faulting thread that may not have had its access */
-	uint32_t retrying : 1;	 /* in the list of recalls that wait for a fresh page to settle */
-	uint32_t lost : 1;	 /* cannot be had any more: home or owner died */
-	uint32_t demanded : 1;	 /* somebody waits for what is pending */
+	uint32_t poisoned : 1; /* an Inv came while the chain was in flight (R4) */
+	uint32_t frame : 1; /* own segment has a frame for it */
+	uint32_t queued : 1; /* in the eviction queue */
+	uint32_t fresh : 1; /* granted to a faulting thread that may not have had its access */
+	uint32_t retrying : 1; /* in the list of recalls that wait for a fresh page to settle */
+	uint32_t lost : 1; /* cannot be had any more: home or owner died */
+	uint32_t demanded : 1; /* somebody waits for what is pending */
 	uint32_t unconfirmed : 1; /* registered by an own PutM that the home may not have seen */
-	uint32_t contended : 1;	 /* has been recalled before: its next grants are fresh */
+	uint32_t contended : 1; /* has been recalled before: its next grants are fresh */
 	uint32_t : 15;
 	uint16_t readers_holding; /* dsm_acquire(DSM_READ) holds */
 	uint16_t writers_holding; /* dsm_acquire(DSM_WRITE) holds */
@@ -103,18 +103,18 @@ struct protocol {
 	unsigned size;
 	struct stats *stats;
 	const struct space *space;
-	struct block *blocks;		/* by granule / GRANULES_PER_BLOCK */
-	struct page *pages;		/* by granule */
+	struct block *blocks; /* by granule / GRANULES_PER_BLOCK */
+	struct page *pages; /* by granule */
 	struct rankset down;
 
 	/* cache side */
-	uint64_t *evict_queue;		/* ring of pages with frames, oldest first */
+	uint64_t *evict_queue; /* ring of pages with frames, oldest first */
 	uint64_t evict_head;
 	uint64_t evict_tail;
-	uint64_t frames;		/* granules of other ranks' pages in own segment */
+	uint64_t frames; /* granules of other ranks' pages in own segment */
 	uint64_t frames_max;
 	uint64_t prefetch_max;
-	struct cds_list_head retries;	/* recalls of fresh pages */
+	struct cds_list_head retries; /* recalls of fresh pages */
 
 	/* home side */
 	struct cds_list_head txns[TXN_BUCKETS];
@@ -157,12 +157,12 @@ static inline unsigned protocol_home(const struct protocol *p, uint64_t page)
 }
 
 /*
- * Want a page readable, writable, or open for remote atomics. Nothing happens if it is, or if it is being
- * fetched; else the miss starts. ops->wake() or ops->fail() tell when to look again; they may be called
- * before this returns.
+ * Want a page readable, writable, or open for remote atomics. Nothing happens if it is, or if it is
+ * being fetched; else the miss starts. ops->wake() or ops->fail() tell when to look again; they may
+ * be called before this returns.
  * @ahead: so many pages behind it, in the same block, are fetched too if that disturbs nobody.
- * @fault: a faulting thread waits: it is woken even if the page is here already, and, if the page has
- * been recalled from here before, the page is fresh when it comes.
+ * @fault: a faulting thread waits: it is woken even if the page is here already, and, if the page
+ * has been recalled from here before, the page is fresh when it comes.
  */
 void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
 void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
@@ -175,7 +175,8 @@ bool cache_can_atomic(const struct protocol *p, uint64_t page);
 
 /* Hold a page that can be read (written); recalls wait until the last hold ends. -EOVERFLOW. */
 int cache_hold(struct protocol *p, uint64_t page, bool write);
-/* End a hold of n pages of one block. @push: those that were written go home and stay here Shared. */
+/* End a hold of n pages of one block. @push: those that were written go home and stay here Shared.
+ */
 void cache_unhold(struct protocol *p, uint64_t page, unsigned n, bool write, bool push);
 
 /* Can granules more frames be had without giving up a held page? Evicts what is needed. */

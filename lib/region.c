@@ -29,9 +29,11 @@ int regions_init(struct dsm *dsm)
 	pool_init(&r->request_pool, sizeof(struct region_request));
 	r->at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (r->at == MAP_FAILED)
+	if (r->at == MAP_FAILED) {
+		r->at = NULL;
 		return error_set_sys(ENOMEM, "no address space for the region table of %zu bytes",
 				     bytes);
+	}
 	return 0;
 }
 
@@ -186,7 +188,7 @@ static struct region *region_by_id(struct dsm *d, uint32_t id)
 {
 	struct region *r;
 
-	cds_list_for_each_entry(r, &d->regions.list, link)
+	cds_list_for_each_entry (r, &d->regions.list, link)
 		if (r->id == id)
 			return r;
 	return NULL;
@@ -280,7 +282,7 @@ bool region_work(struct dsm *d)
 
 	if (!d->regions.working)
 		return false;
-	cds_list_for_each_entry_safe(region, next, &d->regions.list, link) {
+	cds_list_for_each_entry_safe (region, next, &d->regions.list, link) {
 		if (region->populating) {
 			populate_slice(d, region);
 			more |= region->populating;
@@ -295,7 +297,7 @@ bool region_work(struct dsm *d)
  * First-touch homes: the arbiter of a block gives it to the rank that asks first.
  */
 
-static unsigned arbiter(const struct dsm *d, uint64_t block)
+unsigned region_arbiter(const struct dsm *d, uint64_t block)
 {
 	return (unsigned)(block % d->size);
 }
@@ -325,7 +327,7 @@ static void home_learned(struct dsm *d, uint64_t block, unsigned home)
 
 int region_ask_home(struct dsm *d, uint64_t block, bool touch)
 {
-	unsigned who = arbiter(d, block);
+	unsigned who = region_arbiter(d, block);
 	struct msg m = { .kind = MSG_BLOCK_TOUCH,
 			 .slots = 1,
 			 .src = (uint16_t)d->rank,
@@ -410,8 +412,24 @@ void region_message(struct dsm *d, const struct msg *m)
 	}
 }
 
+/* Calls that wait for the home of a block whose arbiter died wait for nothing. */
+static void arbiter_down(struct dsm *d, unsigned rank)
+{
+	struct region *region;
+
+	cds_list_for_each_entry (region, &d->regions.list, link) {
+		if (region->policy != DSM_HOME_FIRST_TOUCH)
+			continue;
+		for (uint64_t b = region->first_block; b < region->first_block + region->nblocks;
+		     b++)
+			if (d->blocks[b].home == WIRE_NO_RANK && region_arbiter(d, b) == rank)
+				node_page_changed(d, b * GRANULES_PER_BLOCK, -EHOSTDOWN, rank);
+	}
+}
+
 void region_rank_down(struct dsm *d, unsigned rank)
 {
+	arbiter_down(d, rank);
 	if (d->rank == 0)
 		region_root_rank_down(d, rank);
 	if (rank == 0)

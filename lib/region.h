@@ -2,11 +2,12 @@
 /*
  * Regions: which ranges of the global address space are in use, with which attributes.
  *
- * Rank 0 gives out addresses and keeps the names. To create a region it tells every rank (RegionAdd),
- * each maps it, populates the blocks that live there, and answers; so when dsm_alloc() returns, the
- * pointer works everywhere. To drop one it asks twice: first every rank waits until nothing of it
- * is in flight, then all forget it; so no message about it can reach a later region at its address.
- * Rank 0 serves one such request after another. All functions: the node's lock held, unless said.
+ * Rank 0 gives out addresses and keeps the names. To create a region it tells every rank
+ * (RegionAdd), each maps it, populates the blocks that live there, and answers; so when dsm_alloc()
+ * returns, the pointer works everywhere. To drop one it asks twice: first every rank waits until
+ * nothing of it is in flight, then all forget it; so no message about it can reach a later region
+ * at its address. Rank 0 serves one such request after another. All functions: the node's lock
+ * held, unless said.
  */
 #ifndef DSM_REGION_H
 #define DSM_REGION_H
@@ -24,10 +25,10 @@ struct region {
 	struct cds_list_head link;
 	uint64_t first_block;
 	uint64_t nblocks;
-	uint64_t len_bytes;	/* as asked for */
-	uint64_t granules;	/* of len_bytes, rounded up to pages */
+	uint64_t len_bytes; /* as asked for */
+	uint64_t granules; /* of len_bytes, rounded up to pages */
 	uint32_t id;
-	uint8_t page_shift;	/* granules */
+	uint8_t page_shift; /* granules */
 	enum dsm_home_policy policy;
 	uint16_t home_rank;
 	enum dsm_release_policy release;
@@ -48,11 +49,11 @@ struct region_call;
 
 struct regions {
 	struct cds_list_head list;
-	struct region **at;		/* by first block */
+	struct region **at; /* by first block */
 	struct pool region_pool;
 	struct cds_list_head calls;
 	uint64_t next_cookie;
-	unsigned working;		/* regions that populate or drain */
+	unsigned working; /* regions that populate or drain */
 	/* at rank 0: requests in order, the first is being served */
 	struct cds_list_head requests;
 	struct pool request_pool;
@@ -78,5 +79,9 @@ bool region_work(struct dsm *dsm);
  * @touch: an access wants it: a first-touch block that has none gets this rank.
  */
 int region_ask_home(struct dsm *dsm, uint64_t block, bool touch);
+/* The rank that says whose a first-touch block is. */
+unsigned region_arbiter(const struct dsm *dsm, uint64_t block);
+/* Put into words why a block's home is not known; returns err. */
+int region_home_unknown(const struct dsm *dsm, uint64_t block, int err);
 
 #endif

@@ -24,7 +24,7 @@ void region_call_answered(struct dsm *d, const struct msg_region *m)
 	struct region_call *c;
 	struct msg_region undo = *m;
 
-	cds_list_for_each_entry(c, &d->regions.calls, link) {
+	cds_list_for_each_entry (c, &d->regions.calls, link) {
 		if (c->cookie != m->cookie)
 			continue;
 		cds_list_del(&c->link);
@@ -44,7 +44,7 @@ void region_calls_fail(struct dsm *d, int err, unsigned blame)
 {
 	struct region_call *c, *next;
 
-	cds_list_for_each_entry_safe(c, next, &d->regions.calls, link) {
+	cds_list_for_each_entry_safe (c, next, &d->regions.calls, link) {
 		cds_list_del(&c->link);
 		c->answer.blame = (uint16_t)blame;
 		waiter_complete(&c->waiter, err);
@@ -139,8 +139,10 @@ static int explain_alloc(const struct dsm *d, int err, size_t len, const struct 
 
 	switch (err) {
 	case -ENOENT:
-		return error_set(ENOENT, "no region is named \"%s\" to attach to; give a length "
-				 "to create it", name);
+		return error_set(ENOENT,
+				 "no region is named \"%s\" to attach to; give a length "
+				 "to create it",
+				 name);
 	case -EEXIST:
 		return error_set(EEXIST,
 				 "region \"%s\" exists with %llu bytes, page size %llu, home "
@@ -238,8 +240,7 @@ int dsm_free(struct dsm *dsm, void *ptr)
 	return err;
 }
 
-int dsm_region_get(struct dsm *dsm, const volatile void *addr,
-			      struct dsm_region_info *info)
+int dsm_region_get(struct dsm *dsm, const volatile void *addr, struct dsm_region_info *info)
 {
 	struct region *r = NULL;
 
@@ -264,6 +265,26 @@ int dsm_region_get(struct dsm *dsm, const volatile void *addr,
 	return 0;
 }
 
+int region_home_unknown(const struct dsm *d, uint64_t block, int err)
+{
+	void *addr = node_addr(d, block * GRANULES_PER_BLOCK);
+
+	switch (err) {
+	case -EHOSTDOWN:
+		return error_set(EHOSTDOWN,
+				 "rank %u has died, which knew the home of the block at %p",
+				 region_arbiter(d, block), addr);
+	case -ETIMEDOUT:
+		return error_set(ETIMEDOUT,
+				 "rank %u has not told in time where the block at %p lives",
+				 region_arbiter(d, block), addr);
+	case -ENODATA:
+		return error_set(ENODATA, "nobody has touched the block at %p yet", addr);
+	default:
+		return error_set_sys(-err, "the home of the block at %p cannot be asked for", addr);
+	}
+}
+
 /* Lock held. Ask for a first-touch block's home and wait. */
 static int learn_home(struct dsm *d, uint64_t block)
 {
@@ -278,7 +299,7 @@ static int learn_home(struct dsm *d, uint64_t block)
 
 int dsm_home(struct dsm *dsm, const volatile void *addr)
 {
-	uint64_t granule;
+	uint64_t granule = 0;
 	int home = -EFAULT;
 
 	error_clear();
@@ -293,11 +314,5 @@ int dsm_home(struct dsm *dsm, const volatile void *addr)
 	node_unlock(dsm);
 	if (home == -EFAULT)
 		return error_set(EFAULT, "%p is in no region", (const void *)(uintptr_t)addr);
-	if (home == -ENODATA)
-		return error_set(ENODATA, "nobody has touched the block of %p yet",
-				 (const void *)(uintptr_t)addr);
-	if (home < 0)
-		return error_set_sys(-home, "the home of %p cannot be asked for",
-				     (const void *)(uintptr_t)addr);
-	return home;
+	return home < 0 ? region_home_unknown(dsm, granule / GRANULES_PER_BLOCK, home) : home;
 }

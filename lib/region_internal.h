@@ -16,9 +16,9 @@ struct region_request {
 	struct cds_list_head link;
 	struct msg_region msg;
 	enum { REQUEST_NEW, REQUEST_ADDING, REQUEST_DRAINING, REQUEST_FORGETTING } phase;
-	int status;		/* the answer so far */
+	int status; /* the answer so far */
 	unsigned blame;
-	uint32_t id;		/* of the region */
+	uint32_t id; /* of the region */
 };
 
 /* The home of a region's i-th block by its placement; WIRE_NO_RANK: by first touch. */
@@ -31,8 +31,8 @@ void region_root_rank_down(struct dsm *d, unsigned rank);
 void region_call_answered(struct dsm *d, const struct msg_region *m);
 void region_calls_fail(struct dsm *d, int err, unsigned blame);
 
-/* Another rank takes this one for the home of a first-touch block: it has heard so from the arbiter,
- * whose answer to this rank is still under way. */
+/* Another rank takes this one for the home of a first-touch block: it has heard so from the
+ * arbiter, whose answer to this rank is still under way. */
 void region_claimed(struct dsm *d, uint64_t granule);
 
 #endif

@@ -13,9 +13,9 @@ static void next_request(struct dsm *d);
 
 static struct region_request *current(struct dsm *d)
 {
-	return cds_list_empty(&d->regions.requests) ?
-		       NULL :
-		       cds_list_first_entry(&d->regions.requests, struct region_request, link);
+	return cds_list_empty(&d->regions.requests)
+		       ? NULL
+		       : cds_list_first_entry(&d->regions.requests, struct region_request, link);
 }
 
 static void send_all(struct dsm *d, struct msg_region *m)
@@ -26,7 +26,7 @@ static void send_all(struct dsm *d, struct msg_region *m)
 	for (unsigned r = 0; r < d->size; r++)
 		if (!rankset_has(&d->down, r))
 			rankset_add(&d->regions.acks, r);
-	rankset_for_each(r, &d->regions.acks)
+	rankset_for_each (r, &d->regions.acks)
 		node_send(d, r, (struct msg *)m);
 }
 
@@ -34,7 +34,7 @@ static struct region *by_name(struct dsm *d, const char *name)
 {
 	struct region *r;
 
-	cds_list_for_each_entry(r, &d->regions.list, link)
+	cds_list_for_each_entry (r, &d->regions.list, link)
 		if (r->name[0] && strcmp(r->name, name) == 0)
 			return r;
 	return NULL;
@@ -44,7 +44,7 @@ static struct region *by_id(struct dsm *d, uint32_t id)
 {
 	struct region *r;
 
-	cds_list_for_each_entry(r, &d->regions.list, link)
+	cds_list_for_each_entry (r, &d->regions.list, link)
 		if (r->id == id)
 			return r;
 	return NULL;
@@ -224,8 +224,8 @@ static void on_request(struct dsm *d, const struct msg_region *m)
 	bool idle = cds_list_empty(&d->regions.requests);
 
 	if (!q) {
-		refusal.kind = m->kind == MSG_REGION_ALLOC ? MSG_REGION_ALLOCATED :
-							      MSG_REGION_FREED;
+		refusal.kind =
+			m->kind == MSG_REGION_ALLOC ? MSG_REGION_ALLOCATED : MSG_REGION_FREED;
 		refusal.src = (uint16_t)d->rank;
 		refusal.status = -ENOMEM;
 		node_send(d, m->src, (struct msg *)&refusal);

@@ -19,18 +19,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GRANULE_SHIFT	   12
-#define GRANULE_BYTES	   (1ul << GRANULE_SHIFT)
-#define BLOCK_SHIFT	   21
-#define BLOCK_BYTES	   (1ul << BLOCK_SHIFT)
+#define GRANULE_SHIFT      12
+#define GRANULE_BYTES      (1ul << GRANULE_SHIFT)
+#define BLOCK_SHIFT        21
+#define BLOCK_BYTES        (1ul << BLOCK_SHIFT)
 #define GRANULES_PER_BLOCK (BLOCK_BYTES / GRANULE_BYTES)
 
 struct space {
-	uint8_t *base;		/* the reservation, where the application's pointers point */
-	uint64_t len_bytes;	/* of the reservation; multiple of BLOCK_BYTES */
-	uint8_t *alias;		/* the segment */
+	uint8_t *base; /* the reservation, where the application's pointers point */
+	uint64_t len_bytes; /* of the reservation; multiple of BLOCK_BYTES */
+	uint8_t *alias; /* the segment */
 	uint64_t segment_bytes;
-	unsigned rank_words;	/* readers words a granule: ceil(size / 64) */
+	unsigned rank_words; /* readers words a granule: ceil(size / 64) */
 	int memfd;
 };
 

@@ -16,7 +16,7 @@
 
 struct stats {
 	struct dsm_stats pub;
-	uint64_t sent[MSG_KINDS];	/* messages by kind */
+	uint64_t sent[MSG_KINDS]; /* messages by kind */
 };
 
 static inline void stats_add(uint64_t *counter, uint64_t n)
@@ -32,7 +32,8 @@ static inline void stats_inc(uint64_t *counter)
 /* Count one duration. */
 void stats_record(struct dsm_hist *h, uint64_t ns);
 
-/* The duration below which share (0..1) of the recorded ones lie, ns, interpolated in its bucket. */
+/* The duration below which share (0..1) of the recorded ones lie, ns, interpolated in its bucket.
+ */
 uint64_t stats_percentile(const struct dsm_hist *h, double share);
 
 /* *sum += *s: counters and buckets add, maxima take the larger. */

@@ -147,8 +147,7 @@ int dsm_lock_try(struct dsm *dsm, const volatile void *name)
 int dsm_lock_timed(struct dsm *dsm, const volatile void *name, int timeout_ms)
 {
 	error_clear();
-	return lock(dsm, name, false,
-		    node_deadline(timeout_ms, dsm->settings.sync_timeout_ms));
+	return lock(dsm, name, false, node_deadline(timeout_ms, dsm->settings.sync_timeout_ms));
 }
 
 int dsm_unlock(struct dsm *dsm, const volatile void *name)
@@ -238,8 +237,8 @@ static int cond_wait(struct dsm *d, const volatile void *cond, const volatile vo
 		err = finish(d, &c, deadline_ns);
 	if (err == -EHOSTDOWN)
 		return explain(err, &c, "condition variable", cond, WIRE_NO_RANK);
-	lock_err = lock(d, lock_name, false,
-			node_deadline(DSM_FOREVER, d->settings.sync_timeout_ms));
+	lock_err =
+		lock(d, lock_name, false, node_deadline(DSM_FOREVER, d->settings.sync_timeout_ms));
 	if (lock_err < 0)
 		return lock_err;
 	return explain(err, &c, "condition variable", cond, WIRE_NO_RANK);

@@ -19,30 +19,30 @@
 
 #define SYNC_OBJECTS_MAX    (1u << 25) /* of one rank, all types */
 #define SYNC_ENTRIES_MAX    (1u << 22) /* waits in the queues of one home */
-#define SYNC_SEM_MAX	    ((uint32_t)INT32_MAX)
+#define SYNC_SEM_MAX        ((uint32_t)INT32_MAX)
 #define TABLE_FIRST_BUCKETS 64u
-#define TABLE_SEGMENTS	    26u /* 2^31 buckets */
-#define WAIT_BUCKETS	    64u
+#define TABLE_SEGMENTS      26u /* 2^31 buckets */
+#define WAIT_BUCKETS        64u
 
 enum object_type { OBJECT_LOCK, OBJECT_LOCK_HOME, OBJECT_SEM, OBJECT_COND };
 
 struct object {
-	struct object *chain;	/* next in the bucket */
+	struct object *chain; /* next in the bucket */
 	uint64_t key;
-	uint8_t type;		/* enum object_type */
+	uint8_t type; /* enum object_type */
 };
 
 /* A lock as a rank sees it; kept until the end, once used. */
 struct lock {
 	struct object object;
-	bool token;		/* the right to take it is here */
-	bool held;		/* a thread of this rank has it; implies token, unless broken */
-	uint16_t holder;	/* last rank known to have the token, if it is not here */
-	uint16_t broken;	/* WIRE_NO_RANK, or the dead rank to blame */
-	uint16_t next_rank;	/* to hand over to, or WIRE_NO_RANK; implies token and held */
+	bool token; /* the right to take it is here */
+	bool held; /* a thread of this rank has it; implies token, unless broken */
+	uint16_t holder; /* last rank known to have the token, if it is not here */
+	uint16_t broken; /* WIRE_NO_RANK, or the dead rank to blame */
+	uint16_t next_rank; /* to hand over to, or WIRE_NO_RANK; implies token and held */
 	uint32_t next_id;
-	uint32_t asked;		/* waits of this rank in the home's queue, or on the way there */
-	uint64_t gen;		/* number of the latest token that was here */
+	uint32_t asked; /* waits of this rank in the home's queue, or on the way there */
+	uint64_t gen; /* number of the latest token that was here */
 	uint64_t next_gen;
 	struct cds_list_head local; /* waits that the home does not know; implies held */
 };
@@ -50,20 +50,20 @@ struct lock {
 /* A lock as its home sees it. */
 struct lock_home {
 	struct object object;
-	uint16_t holder;	/* the rank that was granted the token last */
-	uint16_t prev;		/* the rank that handed it over, or WIRE_NO_RANK */
-	uint16_t broken;	/* WIRE_NO_RANK, or the dead holder */
-	uint32_t holder_id;	/* the wait that it was granted to */
-	uint64_t gen;		/* the token's number */
-	uint64_t gen_last;	/* the highest number given out */
-	uint64_t gen_named;	/* the number given to the head of the queue; 0: none is named */
+	uint16_t holder; /* the rank that was granted the token last */
+	uint16_t prev; /* the rank that handed it over, or WIRE_NO_RANK */
+	uint16_t broken; /* WIRE_NO_RANK, or the dead holder */
+	uint32_t holder_id; /* the wait that it was granted to */
+	uint64_t gen; /* the token's number */
+	uint64_t gen_last; /* the highest number given out */
+	uint64_t gen_named; /* the number given to the head of the queue; 0: none is named */
 	struct cds_list_head queue; /* struct entry; see lock_enqueue() for where a try may stand */
 };
 
 /* A semaphore or a condition variable at its home; dropped when it is as a new one would be. */
 struct queue {
 	struct object object;
-	uint32_t value;		/* semaphore; above 0 implies an empty queue */
+	uint32_t value; /* semaphore; above 0 implies an empty queue */
 	struct cds_list_head queue; /* struct entry */
 };
 
@@ -88,31 +88,31 @@ union item {
 struct table {
 	struct object **segment[TABLE_SEGMENTS];
 	uint32_t nbuckets;
-	uint32_t mask;		/* nbuckets is in mask + 1 ... 2 * mask + 1 */
+	uint32_t mask; /* nbuckets is in mask + 1 ... 2 * mask + 1 */
 	uint32_t nobjects;
 };
 
 struct barrier {
-	uint64_t epoch;		/* of the barrier that is under way or comes next */
-	uint32_t seen[2];	/* rounds that arrived, for epochs of either parity */
+	uint64_t epoch; /* of the barrier that is under way or comes next */
+	uint32_t seen[2]; /* rounds that arrived, for epochs of either parity */
 	uint32_t round;
 	bool leave;
-	bool active;		/* this rank has arrived */
-	bool done;		/* complete, but nobody has been told */
-	uint16_t blame;		/* WIRE_NO_RANK, or the dead rank for which it failed for good */
+	bool active; /* this rank has arrived */
+	bool done; /* complete, but nobody has been told */
+	uint16_t blame; /* WIRE_NO_RANK, or the dead rank for which it failed for good */
 	struct sync_wait *w;
 };
 
 struct sync {
 	unsigned rank;
 	unsigned size;
-	unsigned rounds;	/* of a barrier: log2 of size, rounded up */
+	unsigned rounds; /* of a barrier: log2 of size, rounded up */
 	uint32_t id_last;
 	const struct sync_ops *ops;
 	void *env;
 	struct table table;
-	struct pool objects;	/* union item */
-	struct pool entries;	/* struct entry */
+	struct pool objects; /* union item */
+	struct pool entries; /* struct entry */
 	size_t objects_max;
 	size_t entries_max;
 	struct barrier barrier;
@@ -123,12 +123,12 @@ struct sync {
 
 /* What a wait waits for, in sync_wait.kind. */
 enum wait_kind {
-	WAIT_NONE,		/* over */
-	WAIT_LOCK_LOCAL,	/* in lock.local */
-	WAIT_LOCK,		/* at the home, as all that follow */
+	WAIT_NONE, /* over */
+	WAIT_LOCK_LOCAL, /* in lock.local */
+	WAIT_LOCK, /* at the home, as all that follow */
 	WAIT_SEM,
-	WAIT_SEM_DONE,		/* a post or set: done when it arrives, only the answer is missing */
-	WAIT_COND_ENTERING,	/* not known to be enqueued: lock_key is still held */
+	WAIT_SEM_DONE, /* a post or set: done when it arrives, only the answer is missing */
+	WAIT_COND_ENTERING, /* not known to be enqueued: lock_key is still held */
 	WAIT_COND,
 	WAIT_BARRIER,
 	WAIT_LEAVE,
@@ -147,8 +147,8 @@ struct object *object_find(const struct sync *s, uint64_t key, enum object_type 
 struct object *object_get(struct sync *s, uint64_t key, enum object_type type);
 void object_drop(struct sync *s, struct object *o);
 /* Call visit() for all; it may drop the one that it is called for, and makes none. */
-void object_for_each(struct sync *s,
-		     void (*visit)(struct sync *s, struct object *o, unsigned arg), unsigned arg);
+void object_for_each(struct sync *s, void (*visit)(struct sync *s, struct object *o, unsigned arg),
+		     unsigned arg);
 /* A pool's item, zeroed, for what is not in the table; NULL beyond SYNC_OBJECTS_MAX. */
 union item *item_get(struct sync *s);
 

@@ -3,8 +3,8 @@
  * Transport: one-sided operations on other ranks' memory, and ordered messages between ranks.
  *
  * All operations but pending() are called with the node's lock held, so one at a time.
- * None blocks but connect(). One-sided operations are ordered with later messages to the same rank: what
- * write() wrote is in place when a message sent behind it is seen.
+ * None blocks but connect(). One-sided operations are ordered with later messages to the same rank:
+ * what write() wrote is in place when a message sent behind it is seen.
  */
 #ifndef DSM_TRANSPORT_H
 #define DSM_TRANSPORT_H
@@ -39,14 +39,14 @@ struct transport_params {
 };
 
 /*
- * Read chain on n consecutive pages of one home, of 2^shift granules each, n <= TRANSPORT_FETCH_MAX:
- * for each page, add my bit to its readers word if its bit in @add is set; then read its grants
- * word; then read its data.
+ * Read chain on n consecutive pages of one home, of 2^shift granules each, n <=
+ * TRANSPORT_FETCH_MAX: for each page, add my bit to its readers word if its bit in @add is set;
+ * then read its grants word; then read its data.
  */
 #define TRANSPORT_FETCH_MAX 64
 struct transport_fetch {
 	unsigned rank;
-	uint64_t granule;	/* of the first page */
+	uint64_t granule; /* of the first page */
 	unsigned shift;
 	unsigned n;
 	uint64_t add;
@@ -55,17 +55,18 @@ struct transport_fetch {
 	 * It stays as it is until this rank acknowledges an Inv. */
 	const uint8_t *data;
 	void (*done)(struct transport_fetch *f, int status); /* if it did not complete at once */
-	void *ctx;						/* for done() */
+	void *ctx; /* for done() */
 };
 
 enum transport_atomic { ATOMIC_FETCH_ADD, ATOMIC_COMPARE_SWAP };
 
 struct transport_ops {
-	const char *name;	/* "shm" */
+	const char *name; /* "shm" */
 	/* Write how to reach me into card (TRANSPORT_CARD_MAX bytes). */
 	int (*card)(struct transport *t, uint8_t *card);
-	/* Connect to all ranks, given their cards at cards + r * stride, and the job's token; blocks
-	 * until deadline_ns. A peer with another token, user, version or segment size is refused. */
+	/* Connect to all ranks, given their cards at cards + r * stride, and the job's token;
+	 * blocks until deadline_ns. A peer with another token, user, version or segment size is
+	 * refused. */
 	int (*connect)(struct transport *t, const uint8_t *cards, size_t stride, const char *token,
 		       uint64_t deadline_ns);
 	/* 0: complete; 1: done() will be called from poll(); -EHOSTDOWN. */
@@ -97,7 +98,7 @@ struct transport_ops {
 
 struct transport {
 	const struct transport_ops *ops;
-	int fd;			/* an epoll fd or eventfd: readable when poll() has something to do */
+	int fd; /* an epoll fd or eventfd: readable when poll() has something to do */
 };
 
 int transport_shm_create(struct transport **t, const struct transport_params *p);

@@ -18,8 +18,8 @@ enum { WAITING, DONE, ASLEEP };
 void waiter_complete(struct waiter *w, int result)
 {
 	w->result = result;
-	/* Release: pairs with the acquire in waiter_is_done(); after it w may be gone. A futex wake on an
-	 * address that is gone wakes nobody, or somebody who checks again. */
+	/* Release: pairs with the acquire in waiter_is_done(); after it w may be gone. A futex wake
+	 * on an address that is gone wakes nobody, or somebody who checks again. */
 	if (__atomic_exchange_n(&w->done, DONE, __ATOMIC_ACQ_REL) == ASLEEP)
 		syscall(SYS_futex, &w->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }

@@ -2,8 +2,8 @@
 /*
  * Waiter: one thread that waits for one event of its rank.
  *
- * Lives on the waiting thread's stack. waiter_complete() is called with the node's lock held and is the
- * completer's last access to it.
+ * Lives on the waiting thread's stack. waiter_complete() is called with the node's lock held and is
+ * the completer's last access to it.
  */
 #ifndef DSM_WAITER_H
 #define DSM_WAITER_H
@@ -14,11 +14,14 @@
 struct dsm;
 
 struct waiter {
-	uint32_t done;	/* futex: 0 waiting, 1 done, 2 waiting asleep */
-	int result;	/* valid once done */
+	uint32_t done; /* futex: 0 waiting, 1 done, 2 waiting asleep */
+	int result; /* valid once done */
 };
 
-#define WAITER_INIT { 0, 0 }
+#define WAITER_INIT                                                                                \
+	{                                                                                          \
+		0, 0                                                                               \
+	}
 
 static inline bool waiter_is_done(const struct waiter *w)
 {

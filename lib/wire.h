@@ -27,85 +27,85 @@ enum msg_kind {
 	MSG_NONE = 0,
 	/* coherence: cache to home */
 	MSG_GETS,
-	MSG_GETM,	/* flags: MSG_HAS_COPY, MSG_IF_FREE */
+	MSG_GETM, /* flags: MSG_HAS_COPY, MSG_IF_FREE */
 	MSG_GETA,
 	MSG_INV_ACK,
-	MSG_PUTM,	/* flags: MSG_KEEPS */
-	MSG_WRITE_BACK,	/* flags: MSG_KEEPS, MSG_NOT_HERE */
+	MSG_PUTM, /* flags: MSG_KEEPS */
+	MSG_WRITE_BACK, /* flags: MSG_KEEPS, MSG_NOT_HERE */
 	/* coherence: home to cache */
 	MSG_INV,
 	MSG_FWD_GETS,
 	MSG_FWD_GETM,
 	MSG_GRANT_S,
-	MSG_GRANT_M,	/* flags: MSG_DATA */
+	MSG_GRANT_M, /* flags: MSG_DATA */
 	MSG_GRANT_A,
-	MSG_GRANT_ERROR,/* word[0]: errno, word[1]: rank to blame */
+	MSG_GRANT_ERROR, /* word[0]: errno, word[1]: rank to blame */
 	/* regions: struct msg_region */
-	MSG_REGION_ALLOC,	/* any to rank 0 */
-	MSG_REGION_ADD,		/* rank 0 to all */
-	MSG_REGION_ADDED,	/* each to rank 0, with status */
-	MSG_REGION_ALLOCATED,	/* rank 0 to the caller */
+	MSG_REGION_ALLOC, /* any to rank 0 */
+	MSG_REGION_ADD, /* rank 0 to all */
+	MSG_REGION_ADDED, /* each to rank 0, with status */
+	MSG_REGION_ALLOCATED, /* rank 0 to the caller */
 	MSG_REGION_FREE,
 	MSG_REGION_DROP,
 	MSG_REGION_DROPPED,
 	MSG_REGION_FREED,
-	MSG_BLOCK_TOUCH,	/* page: granule in the block; word[0]: 1 if it may assign */
-	MSG_BLOCK_HOME,		/* page; word[0]: home or WIRE_NO_RANK; word[1]: cookie */
+	MSG_BLOCK_TOUCH, /* page: granule in the block; word[0]: 1 if it may assign */
+	MSG_BLOCK_HOME, /* page; word[0]: home or WIRE_NO_RANK; word[1]: cookie */
 	/*
 	 * synchronisation; page: the object's name, id: word[0], of a wait of the sender (requests)
 	 * or of the receiver (answers). A lock's token carries a number that rises with each
 	 * hand-over; see sync_lock.c.
 	 */
-	MSG_LOCK_GET,		/* rank to home: id; flags: MSG_NO_WAIT */
-	MSG_LOCK_FORWARD,	/* home to the token's rank: word[0]: number of its token; word[1]: id
-				 * that was granted with it; word[2]: rank to hand over to or
-				 * WIRE_NO_RANK; word[3]: id there; word[4]: number to hand over with;
-				 * flags: MSG_NO_WAIT, MSG_PROBE */
-	MSG_LOCK_GRANT,		/* rank to next rank: id; word[1]: number */
-	MSG_LOCK_PASSED,	/* rank to home: word[0]: id; word[1]: number; word[2]: rank, of what was
-				 * handed over; word[3]: number of the token before */
-	MSG_LOCK_REFUSE,	/* rank to home, the lock is held: word[1]: number forwarded; flags:
-				 * MSG_PROBE */
-	MSG_LOCK_CANCEL,	/* rank to home: id */
-	MSG_LOCK_REPLY,		/* home to rank, not granted: id; word[1]: errno; word[2]: rank to blame;
-				 * word[3]: the holder */
-	MSG_SEM_WAIT,		/* rank to home: id; flags: MSG_NO_WAIT */
-	MSG_SEM_POST,		/* rank to home: id, 0: no answer wanted */
-	MSG_SEM_SET,		/* rank to home: id; word[1]: value */
-	MSG_SEM_CANCEL,		/* rank to home: id */
-	MSG_SEM_REPLY,		/* home to rank: id; word[1]: errno or 0 */
-	MSG_COND_WAIT,		/* rank to home: id */
-	MSG_COND_QUEUED,	/* home to rank: id: the lock may be released */
-	MSG_COND_SIGNAL,	/* rank to home; flags: MSG_ALL */
-	MSG_COND_CANCEL,	/* rank to home: id */
-	MSG_COND_REPLY,		/* home to rank: id; word[1]: errno or 0 */
-	MSG_BARRIER,		/* page: epoch; word[0]: round */
+	MSG_LOCK_GET, /* rank to home: id; flags: MSG_NO_WAIT */
+	MSG_LOCK_FORWARD, /* home to the token's rank: word[0]: number of its token; word[1]: id
+			   * that was granted with it; word[2]: rank to hand over to or
+			   * WIRE_NO_RANK; word[3]: id there; word[4]: number to hand over with;
+			   * flags: MSG_NO_WAIT, MSG_PROBE */
+	MSG_LOCK_GRANT, /* rank to next rank: id; word[1]: number */
+	MSG_LOCK_PASSED, /* rank to home: word[0]: id; word[1]: number; word[2]: rank, of what was
+			  * handed over; word[3]: number of the token before */
+	MSG_LOCK_REFUSE, /* rank to home, the lock is held: word[1]: number forwarded; flags:
+			  * MSG_PROBE */
+	MSG_LOCK_CANCEL, /* rank to home: id */
+	MSG_LOCK_REPLY, /* home to rank, not granted: id; word[1]: errno; word[2]: rank to blame;
+			 * word[3]: the holder */
+	MSG_SEM_WAIT, /* rank to home: id; flags: MSG_NO_WAIT */
+	MSG_SEM_POST, /* rank to home: id, 0: no answer wanted */
+	MSG_SEM_SET, /* rank to home: id; word[1]: value */
+	MSG_SEM_CANCEL, /* rank to home: id */
+	MSG_SEM_REPLY, /* home to rank: id; word[1]: errno or 0 */
+	MSG_COND_WAIT, /* rank to home: id */
+	MSG_COND_QUEUED, /* home to rank: id: the lock may be released */
+	MSG_COND_SIGNAL, /* rank to home; flags: MSG_ALL */
+	MSG_COND_CANCEL, /* rank to home: id */
+	MSG_COND_REPLY, /* home to rank: id; word[1]: errno or 0 */
+	MSG_BARRIER, /* page: epoch; word[0]: round */
 	/* the end */
-	MSG_STATS,		/* arg: index of the first word; word[]: values */
-	MSG_LEAVE,		/* the barrier of dsm_fini(): page: epoch; word[0]: round; flags: MSG_FAILED;
-				 * word[1]: rank that died */
+	MSG_STATS, /* arg: index of the first word; word[]: values */
+	MSG_LEAVE, /* the barrier of dsm_fini(): page: epoch; word[0]: round; flags: MSG_FAILED;
+		    * word[1]: rank that died */
 	MSG_KINDS
 };
 
-#define MSG_HAS_COPY 1u	/* GetM: the requester holds the page Shared */
-#define MSG_IF_FREE  2u	/* GetM: only if nobody else has the page; else GrantError EAGAIN */
-#define MSG_KEEPS    1u	/* PutM, WriteBack: the sender keeps a Shared copy */
-#define MSG_NOT_HERE 2u	/* WriteBack: a PutM that precedes this has the data */
-#define MSG_DATA     1u	/* GrantM: the page's data comes with it */
+#define MSG_HAS_COPY 1u /* GetM: the requester holds the page Shared */
+#define MSG_IF_FREE  2u /* GetM: only if nobody else has the page; else GrantError EAGAIN */
+#define MSG_KEEPS    1u /* PutM, WriteBack: the sender keeps a Shared copy */
+#define MSG_NOT_HERE 2u /* WriteBack: a PutM that precedes this has the data */
+#define MSG_DATA     1u /* GrantM: the page's data comes with it */
 
-#define MSG_NO_WAIT  1u	/* LockGet, LockForward, SemWait: do not wait if it is taken */
-#define MSG_PROBE    2u	/* LockForward: is it held still? LockRefuse: it is */
-#define MSG_ALL	     1u	/* CondSignal: wake every waiter */
-#define MSG_FAILED   1u	/* Leave: a rank died before it left */
+#define MSG_NO_WAIT 1u /* LockGet, LockForward, SemWait: do not wait if it is taken */
+#define MSG_PROBE   2u /* LockForward: is it held still? LockRefuse: it is */
+#define MSG_ALL     1u /* CondSignal: wake every waiter */
+#define MSG_FAILED  1u /* Leave: a rank died before it left */
 
 #define WIRE_NO_RANK 0xffffu
 
 struct msg {
 	uint8_t kind;
-	uint8_t slots;		/* 1, or MSG_SLOTS_MAX for a region message */
+	uint8_t slots; /* 1, or MSG_SLOTS_MAX for a region message */
 	uint16_t src;
-	uint32_t flags;		/* or arg */
-	uint64_t page;		/* granule index of the page's start, or an object's name */
+	uint32_t flags; /* or arg */
+	uint64_t page; /* granule index of the page's start, or an object's name */
 	uint64_t word[6];
 };
 static_assert(sizeof(struct msg) == MSG_SLOT_BYTES, "a message fills a slot");
@@ -113,19 +113,19 @@ static_assert(offsetof(struct msg, page) == 8 && offsetof(struct msg, word) == 1
 
 struct msg_region {
 	uint8_t kind;
-	uint8_t slots;		/* MSG_SLOTS_MAX */
+	uint8_t slots; /* MSG_SLOTS_MAX */
 	uint16_t src;
-	int32_t status;		/* 0 or negative errno */
+	int32_t status; /* 0 or negative errno */
 	uint64_t addr;
 	uint64_t len_bytes;
-	uint64_t cookie;	/* of the caller, returned to it */
-	uint32_t id;		/* of the region, never used twice */
+	uint64_t cookie; /* of the caller, returned to it */
+	uint32_t id; /* of the region, never used twice */
 	uint16_t home_policy;
 	uint16_t home_rank;
 	uint8_t page_shift;
 	uint8_t release;
-	uint16_t blame;		/* rank that status is about */
-	uint32_t given;		/* MSG_GIVEN_*: what the caller of an attach named */
+	uint16_t blame; /* rank that status is about */
+	uint32_t given; /* MSG_GIVEN_*: what the caller of an attach named */
 	char name[64];
 	uint8_t pad[144];
 };
@@ -141,11 +141,11 @@ static_assert(offsetof(struct msg_region, name) == 48, "region message layout");
  * atomics alone.
  */
 enum grant_state {
-	GRANT_CLEAN = 0,	/* the home's memory is valid; readers may register and copy */
-	GRANT_BUSY,		/* a transaction is under way: ask by message */
-	GRANT_EXCLUSIVE,	/* one rank holds it Modified: ask by message */
-	GRANT_ATOMIC,		/* registered ranks do remote atomics on the home's memory */
-	GRANT_LOST,		/* its owner died */
+	GRANT_CLEAN = 0, /* the home's memory is valid; readers may register and copy */
+	GRANT_BUSY, /* a transaction is under way: ask by message */
+	GRANT_EXCLUSIVE, /* one rank holds it Modified: ask by message */
+	GRANT_ATOMIC, /* registered ranks do remote atomics on the home's memory */
+	GRANT_LOST, /* its owner died */
 };
 
 static inline uint64_t grant_word(enum grant_state state, unsigned rank)

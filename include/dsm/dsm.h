@@ -45,23 +45,23 @@ struct dsm;
  * overrides the program, and the program overrides the default. Zero-initialise it.
  */
 struct dsm_config {
-	const char *rank;	/* DSM_RANK: own rank, when not started by a launcher */
-	const char *size;	/* DSM_SIZE: number of ranks, when not started by a launcher */
-	const char *root;	/* DSM_ROOT: "host:port" where rank 0 listens for the others */
-	const char *token;	/* DSM_TOKEN: secret of the job, 8 to 64 characters */
-	const char *launch;	/* DSM_LAUNCH: auto, pmix, tcp, alone */
-	const char *transport;	/* DSM_TRANSPORT: auto, shm */
-	const char *userfaultfd;/* DSM_USERFAULTFD: auto, kernel, user */
-	const char *log;	/* DSM_LOG: error, warn, info, debug */
-	uint64_t base;		/* DSM_BASE: address of the global range, 2 MiB aligned */
-	uint64_t space;		/* DSM_SPACE: bytes of the global range */
-	uint64_t cache_size;	/* DSM_CACHE_SIZE: bytes of other ranks' pages kept here */
-	uint64_t page_size;	/* DSM_PAGE_SIZE: default unit of coherence of a region, bytes */
-	uint64_t timeout_ms;	/* DSM_TIMEOUT_MS: deadline of waits for other ranks' service */
-	uint64_t sync_timeout_ms;/* DSM_SYNC_TIMEOUT_MS: deadline of waits for the application */
-	const char *spin_us;	/* DSM_SPIN_US: how long to poll before sleeping, us, or auto */
-	const char *prefetch;	/* DSM_PREFETCH: most pages fetched ahead of a stream; 0: none */
-	const char *stats;	/* DSM_STATS: 1: print statistics at dsm_fini() */
+	const char *rank; /* DSM_RANK: own rank, when not started by a launcher */
+	const char *size; /* DSM_SIZE: number of ranks, when not started by a launcher */
+	const char *root; /* DSM_ROOT: "host:port" where rank 0 listens for the others */
+	const char *token; /* DSM_TOKEN: secret of the job, 8 to 64 characters */
+	const char *launch; /* DSM_LAUNCH: auto, pmix, tcp, alone */
+	const char *transport; /* DSM_TRANSPORT: auto, shm */
+	const char *userfaultfd; /* DSM_USERFAULTFD: auto, kernel, user */
+	const char *log; /* DSM_LOG: error, warn, info, debug */
+	uint64_t base; /* DSM_BASE: address of the global range, 2 MiB aligned */
+	uint64_t space; /* DSM_SPACE: bytes of the global range */
+	uint64_t cache_size; /* DSM_CACHE_SIZE: bytes of other ranks' pages kept here */
+	uint64_t page_size; /* DSM_PAGE_SIZE: default unit of coherence of a region, bytes */
+	uint64_t timeout_ms; /* DSM_TIMEOUT_MS: deadline of waits for other ranks' service */
+	uint64_t sync_timeout_ms; /* DSM_SYNC_TIMEOUT_MS: deadline of waits for the application */
+	const char *spin_us; /* DSM_SPIN_US: how long to poll before sleeping, us, or auto */
+	const char *prefetch; /* DSM_PREFETCH: most pages fetched ahead of a stream; 0: none */
+	const char *stats; /* DSM_STATS: 1: print statistics at dsm_fini() */
 };
 
 /*
@@ -77,9 +77,9 @@ struct dsm_config {
  *
  * -EALREADY: this process is in a cluster already. -EINVAL: a setting is not valid. -EPROTO: ranks
  * disagree about version, base address, range or job token. -EADDRINUSE: the address range is
- * taken, and the message names the mapping; or the port of DSM_ROOT is. -EPERM, -ENOSYS, -EOPNOTSUPP: no userfaultfd, or one that
- * lacks a feature; the message names it and the remedy. -ENOMEM. -ETIMEDOUT: not every rank
- * arrived. -EHOSTDOWN: a rank died or could not start.
+ * taken, and the message names the mapping; or the port of DSM_ROOT is. -EPERM, -ENOSYS,
+ * -EOPNOTSUPP: no userfaultfd, or one that lacks a feature; the message names it and the remedy.
+ * -ENOMEM. -ETIMEDOUT: not every rank arrived. -EHOSTDOWN: a rank died or could not start.
  */
 int dsm_init(struct dsm **dsm, const struct dsm_config *config);
 
@@ -102,36 +102,36 @@ unsigned dsm_size(const struct dsm *dsm);
 
 /* Where the pages of a region live. A home is given by blocks of 2 MiB. */
 enum dsm_home_policy {
-	DSM_HOME_BLOCKED = 0,	/* rank r has the r-th of size equal, contiguous parts */
-	DSM_HOME_CYCLIC,	/* block i lives at rank i mod size */
-	DSM_HOME_RANK,		/* all blocks live at home_rank */
-	DSM_HOME_FIRST_TOUCH,	/* a block lives at the rank that first touches it */
+	DSM_HOME_BLOCKED = 0, /* rank r has the r-th of size equal, contiguous parts */
+	DSM_HOME_CYCLIC, /* block i lives at rank i mod size */
+	DSM_HOME_RANK, /* all blocks live at home_rank */
+	DSM_HOME_FIRST_TOUCH, /* a block lives at the rank that first touches it */
 };
 
 /* What dsm_release() does with pages that were acquired for writing. */
 enum dsm_release_policy {
-	DSM_RELEASE_KEEP = 0,		/* they stay here, until another rank asks */
-	DSM_RELEASE_WRITE_THROUGH,	/* they are written home; readers then need no recall */
+	DSM_RELEASE_KEEP = 0, /* they stay here, until another rank asks */
+	DSM_RELEASE_WRITE_THROUGH, /* they are written home; readers then need no recall */
 };
 
 /* Attributes of a region. Zero-initialise it: every zero is the default. */
 struct dsm_attr {
-	const char *name;		/* NULL: anonymous; else 1 to DSM_NAME_MAX bytes */
-	size_t page_size;		/* unit of coherence: power of two, 4 KiB to 2 MiB */
+	const char *name; /* NULL: anonymous; else 1 to DSM_NAME_MAX bytes */
+	size_t page_size; /* unit of coherence: power of two, 4 KiB to 2 MiB */
 	enum dsm_home_policy home;
-	unsigned home_rank;		/* for DSM_HOME_RANK */
+	unsigned home_rank; /* for DSM_HOME_RANK */
 	enum dsm_release_policy release;
 };
 
 /* What dsm_region_get() tells of a region. */
 struct dsm_region_info {
 	void *addr;
-	size_t len;			/* bytes, as asked for by its creator */
+	size_t len; /* bytes, as asked for by its creator */
 	size_t page_size;
 	enum dsm_home_policy home;
 	unsigned home_rank;
 	enum dsm_release_policy release;
-	char name[DSM_NAME_MAX + 1];	/* empty if anonymous */
+	char name[DSM_NAME_MAX + 1]; /* empty if anonymous */
 };
 
 /*
@@ -201,8 +201,8 @@ int dsm_acquire_timed(struct dsm *dsm, const volatile void *addr, size_t len, en
 
 /*
  * Let go of a range acquired by this rank (any thread), given by the same addr and len. Of several
- * holds on the same range the latest ends. With DSM_RELEASE_WRITE_THROUGH the written pages go home.
- * Does not block. -EINVAL: this range is not acquired.
+ * holds on the same range the latest ends. With DSM_RELEASE_WRITE_THROUGH the written pages go
+ * home. Does not block. -EINVAL: this range is not acquired.
  */
 int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len);
 
@@ -238,8 +238,8 @@ int dsm_barrier(struct dsm *dsm);
 
 /*
  * Condition variable: release the lock, wait for a signal, take the lock again, as
- * pthread_cond_wait(). Wait in a loop that tests the condition: another thread may run first. The lock
- * is held again on return, also after -ETIMEDOUT; not after -EHOSTDOWN. -EPERM: lock not held.
+ * pthread_cond_wait(). Wait in a loop that tests the condition: another thread may run first. The
+ * lock is held again on return, also after -ETIMEDOUT; not after -EHOSTDOWN. -EPERM: lock not held.
  * Signal wakes the longest-waiting thread of any rank, if there is one; broadcast wakes all.
  */
 int dsm_cond_wait(struct dsm *dsm, const volatile void *cond, const volatile void *lock);
@@ -290,28 +290,28 @@ struct dsm_hist {
 
 /* Counters of this rank since dsm_init(). Fields are only ever added, at the end. */
 struct dsm_stats {
-	uint64_t read_misses;		/* faults and acquires that had to fetch a page to read */
-	uint64_t read_misses_one_sided;	/* of these, served without the home's CPU */
-	uint64_t write_misses;		/* writable page fetched */
-	uint64_t write_upgrades;	/* readable page made writable, no data moved */
-	uint64_t home_faults;		/* faults on pages that live here */
-	uint64_t prefetched_pages;	/* fetched ahead of a stream or by dsm_prefetch() */
-	uint64_t invalidations;		/* copies given up because another rank wrote */
-	uint64_t downgrades;		/* writable pages made readable for another rank */
-	uint64_t evictions;		/* copies given up because the cache was full */
-	uint64_t write_backs;		/* pages written to their home */
-	uint64_t recalls_deferred;	/* recalls that waited for a hold */
-	uint64_t fetched_bytes;		/* copied here from other ranks' memory */
-	uint64_t written_bytes;		/* copied from here to other ranks' memory */
+	uint64_t read_misses; /* faults and acquires that had to fetch a page to read */
+	uint64_t read_misses_one_sided; /* of these, served without the home's CPU */
+	uint64_t write_misses; /* writable page fetched */
+	uint64_t write_upgrades; /* readable page made writable, no data moved */
+	uint64_t home_faults; /* faults on pages that live here */
+	uint64_t prefetched_pages; /* fetched ahead of a stream or by dsm_prefetch() */
+	uint64_t invalidations; /* copies given up because another rank wrote */
+	uint64_t downgrades; /* writable pages made readable for another rank */
+	uint64_t evictions; /* copies given up because the cache was full */
+	uint64_t write_backs; /* pages written to their home */
+	uint64_t recalls_deferred; /* recalls that waited for a hold */
+	uint64_t fetched_bytes; /* copied here from other ranks' memory */
+	uint64_t written_bytes; /* copied from here to other ranks' memory */
 	uint64_t messages_sent;
 	uint64_t messages_received;
-	uint64_t atomics_remote;	/* dsm_fetch_add, dsm_compare_swap done at another rank */
+	uint64_t atomics_remote; /* dsm_fetch_add, dsm_compare_swap done at another rank */
 	uint64_t lock_acquires;
-	uint64_t lock_acquires_local;	/* of these, without a message */
+	uint64_t lock_acquires_local; /* of these, without a message */
 	uint64_t barriers;
-	uint64_t cached_pages;		/* gauge: 4 KiB frames of other ranks' pages here now */
-	uint64_t home_pages;		/* gauge: 4 KiB frames that live here now */
-	struct dsm_hist read_miss_ns;	/* from the fault's arrival at the agent to the wake-up */
+	uint64_t cached_pages; /* gauge: 4 KiB frames of other ranks' pages here now */
+	uint64_t home_pages; /* gauge: 4 KiB frames that live here now */
+	struct dsm_hist read_miss_ns; /* from the fault's arrival at the agent to the wake-up */
 	struct dsm_hist write_miss_ns;
 	struct dsm_hist acquire_ns;
 	struct dsm_hist lock_ns;

@@ -4,8 +4,7 @@
 # The worst exit status of the ranks is its own.
 size=$1
 shift
-# A port that is free now: ask the kernel for one.
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$("$(dirname "$0")/free_port.sh")
 pids=
 rank=0
 while [ "$rank" -lt "$size" ]; do

@@ -30,7 +30,7 @@ static unsigned test_rank;
 	do {                                                                                       \
 		if (!(cond)) {                                                                     \
 			fprintf(stderr, "rank %u: %s:%d: %s is false; libdsm says: %s\n",          \
-				test_rank, __FILE__, __LINE__, #cond, dsm_errmsg());                \
+				test_rank, __FILE__, __LINE__, #cond, dsm_errmsg());               \
 			_exit(1);                                                                  \
 		}                                                                                  \
 	} while (0)
@@ -39,8 +39,9 @@ static unsigned test_rank;
 	do {                                                                                       \
 		long long a_ = (long long)(a), b_ = (long long)(b);                                \
 		if (a_ != b_) {                                                                    \
-			fprintf(stderr, "rank %u: %s:%d: %s is %lld, not %s = %lld; libdsm says: %s\n", \
-				test_rank, __FILE__, __LINE__, #a, a_, #b, b_, dsm_errmsg());       \
+			fprintf(stderr,                                                            \
+				"rank %u: %s:%d: %s is %lld, not %s = %lld; libdsm says: %s\n",    \
+				test_rank, __FILE__, __LINE__, #a, a_, #b, b_, dsm_errmsg());      \
 			_exit(1);                                                                  \
 		}                                                                                  \
 	} while (0)
@@ -68,7 +69,7 @@ static unsigned test_rank;
 		call;                                                                              \
 		if (getenv("TEST_VERBOSE"))                                                        \
 			fprintf(stderr, "rank %u: %7.3f s %s\n", test_rank,                        \
-				test_seconds() - start_, #call);                                    \
+				test_seconds() - start_, #call);                                   \
 	} while (0)
 
 static inline double test_seconds(void)
@@ -139,8 +140,8 @@ static inline struct dsm_stats test_stats(struct dsm *d)
 struct test_thread {
 	struct dsm *d;
 	void *arg;
-	unsigned index;	/* in the rank */
-	unsigned all;	/* rank * threads a rank + index */
+	unsigned index; /* in the rank */
+	unsigned all; /* rank * threads a rank + index */
 	void (*run)(struct test_thread *t);
 	pthread_t id;
 };
@@ -163,11 +164,9 @@ static inline void test_threads(struct dsm *d, unsigned n, void (*run)(struct te
 
 	CHECK(n <= TEST_THREADS_MAX);
 	for (unsigned i = 0; i < n; i++) {
-		t[i] = (struct test_thread){ .d = d,
-					     .arg = arg,
-					     .index = i,
-					     .all = dsm_rank(d) * n + i,
-					     .run = run };
+		t[i] = (struct test_thread){
+			.d = d, .arg = arg, .index = i, .all = dsm_rank(d) * n + i, .run = run
+		};
 		CHECK_EQ(pthread_create(&t[i].id, NULL, test_thread_main, &t[i]), 0);
 	}
 	for (unsigned i = 0; i < n; i++)

@@ -62,8 +62,7 @@ static void placement(struct dsm *d, enum dsm_home_policy home, size_t page_size
 static void acquire_read(struct dsm *d)
 {
 	size_t len = 3 * TEST_BLOCK;
-	uint8_t *p = test_alloc(d, "acquire", len,
-				(struct dsm_attr){ .home = DSM_HOME_CYCLIC });
+	uint8_t *p = test_alloc(d, "acquire", len, (struct dsm_attr){ .home = DSM_HOME_CYCLIC });
 
 	for (unsigned w = 0; w < dsm_size(d); w++) {
 		if (w == dsm_rank(d))

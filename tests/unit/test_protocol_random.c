@@ -14,7 +14,6 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include "log.h"
 #include "virtual_cluster.h"
 
 #if __has_include(<valgrind/valgrind.h>)
@@ -24,32 +23,40 @@
 #endif
 
 #define SCHEDULES_DEFAULT  3000u
-#define SCHEDULES_VALGRIND 60u
-#define THREADS_MAX	   16u
+#define SCHEDULES_VALGRIND 300u
+#define THREADS_MAX        16u
 
 enum op { OP_LOAD, OP_STORE, OP_ADD, OP_HOLD, OP_PREFETCH, OPS };
-enum phase { PHASE_NEXT, PHASE_TRY, PHASE_FAULTED, PHASE_WAIT, PHASE_HOLD, PHASE_UPGRADE, PHASE_OVER };
+enum phase {
+	PHASE_NEXT,
+	PHASE_TRY,
+	PHASE_FAULTED,
+	PHASE_WAIT,
+	PHASE_HOLD,
+	PHASE_UPGRADE,
+	PHASE_OVER
+};
 
 struct thread {
 	unsigned rank;
 	enum phase phase;
 	enum op op;
-	bool write;		/* a hold's or prefetch's mode */
-	uint64_t page;		/* of a hold: the first */
+	bool write; /* a hold's or prefetch's mode */
+	uint64_t page; /* of a hold: the first */
 	unsigned word;
-	unsigned npages;	/* of a hold: to be held; and held already */
+	unsigned npages; /* of a hold: to be held; and held already */
 	unsigned held;
-	unsigned wakes;		/* of the granule, when the wait began */
+	unsigned wakes; /* of the granule, when the wait began */
 	unsigned fails;
-	unsigned left;		/* operations, and accesses in a hold */
+	unsigned left; /* operations, and accesses in a hold */
 	unsigned hold_left;
-	bool upgrading;		/* a read hold's thread wants to write too */
+	bool upgrading; /* a read hold's thread wants to write too */
 };
 
 struct run {
 	struct cluster *c;
 	struct thread thread[THREADS_MAX];
-	unsigned adds_percent;	/* how much of the work is remote atomics */
+	unsigned adds_percent; /* how much of the work is remote atomics */
 	unsigned fresh_percent;
 };
 
@@ -249,8 +256,8 @@ static unsigned hold_length(struct run *run, uint64_t page)
 	uint64_t next = page + protocol_granules(&run->c->rank[0].protocol, page);
 
 	for (unsigned i = 0; i < run->c->npages; i++)
-		if (run->c->page[i] == next && next / GRANULES_PER_BLOCK ==
-							page / GRANULES_PER_BLOCK)
+		if (run->c->page[i] == next &&
+		    next / GRANULES_PER_BLOCK == page / GRANULES_PER_BLOCK)
 			return 1 + (unsigned)cluster_random(run->c, 2);
 	return 1;
 }
@@ -273,8 +280,10 @@ static void next_op(struct run *run, struct thread *t)
 	if (cluster_chance(c, run->adds_percent))
 		t->op = OP_ADD;
 	else
-		t->op = dice < 35 ? OP_LOAD : dice < 65 ? OP_STORE : dice < 85 ? OP_HOLD
-									      : OP_PREFETCH;
+		t->op = dice < 35   ? OP_LOAD
+			: dice < 65 ? OP_STORE
+			: dice < 85 ? OP_HOLD
+				    : OP_PREFETCH;
 	t->phase = PHASE_TRY;
 }
 
@@ -408,6 +417,8 @@ static struct run *run_create(uint64_t seed)
 	run->c = c;
 	c->random *= 0x9e3779b97f4a7c15ull;
 	set_up_pages(c);
+	c->slow = (enum cluster_slow)cluster_random(c, SLOW_KINDS);
+	c->slow_rank = (unsigned)cluster_random(c, n);
 	c->preempt_percent = percents[cluster_random(c, 4)];
 	c->map_fail_percent = cluster_chance(c, 10) ? 5 : 0;
 	run->adds_percent = percents[cluster_random(c, 4)];

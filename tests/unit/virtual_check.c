@@ -83,7 +83,7 @@ static void show_queues(struct cluster *c)
 	struct item *i;
 
 	for (unsigned q = 0; q < c->n * c->n; q++)
-		cds_list_for_each_entry(i, &c->queue[q], link)
+		cds_list_for_each_entry (i, &c->queue[q], link)
 			fprintf(stderr, "under way from %u to %u: %s page %#llx flags %u\n",
 				q / c->n, q % c->n,
 				i->kind == ITEM_MSG    ? msg_name(i->msg.kind)
@@ -101,8 +101,7 @@ void cluster_fail(struct cluster *c, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
 	fprintf(stderr, "seed %llu, %u ranks, %s, event %llu: %s\n", (unsigned long long)c->seed,
-		c->n, c->mode == CLUSTER_SHM ? "shm" : "rdma", (unsigned long long)c->events,
-		text);
+		c->n, c->mode == CLUSTER_SHM ? "shm" : "rdma", (unsigned long long)c->events, text);
 	for (unsigned i = 0; i < c->npages; i++)
 		show_page(c, c->page[i]);
 	show_queues(c);
@@ -145,8 +144,8 @@ static void check_word(struct cluster *c, const char *what, unsigned rank, uint6
 	uint64_t is = *cluster_word(c, rank, page, word), should = *cluster_truth(c, page, word);
 
 	if (is != should)
-		cluster_fail(c, "%s of rank %u, page %#llx, word %u: %llu, last stored: %llu",
-			     what, rank, (unsigned long long)page, word, (unsigned long long)is,
+		cluster_fail(c, "%s of rank %u, page %#llx, word %u: %llu, last stored: %llu", what,
+			     rank, (unsigned long long)page, word, (unsigned long long)is,
 			     (unsigned long long)should);
 }
 
@@ -213,8 +212,8 @@ static void check_mapping(struct cluster *c, unsigned r, uint64_t page)
 		    (access == ACCESS_READ && pg->state != PAGE_SHARED &&
 		     pg->state != PAGE_MODIFIED) ||
 		    (access == ACCESS_POISONED && pg->state != PAGE_INVALID))
-			cluster_fail(c, "rank %u has granule %#llx mapped to %s, the page is %s",
-				     r, (unsigned long long)g, access_name[access],
+			cluster_fail(c, "rank %u has granule %#llx mapped to %s, the page is %s", r,
+				     (unsigned long long)g, access_name[access],
 				     state_name[pg->state]);
 		if (protocol_home(&c->rank[r].protocol, page) != r &&
 		    c->rank[r].granules[g].frame != pg->frame)
@@ -255,7 +254,7 @@ static bool on_the_way(struct cluster *c, unsigned from, unsigned to, unsigned k
 {
 	struct item *i;
 
-	cds_list_for_each_entry(i, &c->queue[from * c->n + to], link)
+	cds_list_for_each_entry (i, &c->queue[from * c->n + to], link)
 		if (i->kind == ITEM_MSG && i->msg.kind == kind && i->msg.page == page)
 			return true;
 	return false;
@@ -265,7 +264,7 @@ static bool chain_will_add(struct cluster *c, unsigned rank, uint64_t page)
 {
 	struct chain *ch;
 
-	cds_list_for_each_entry(ch, &c->chains, link) {
+	cds_list_for_each_entry (ch, &c->chains, link) {
 		uint64_t i = (page - ch->fetch->granule) >> ch->fetch->shift;
 
 		if (ch->rank == rank && page >= ch->fetch->granule && i < ch->fetch->n &&

@@ -25,24 +25,27 @@
 #include "protocol.h"
 
 /* Words of a page that the oracle follows: even ones in its first granule, odd ones in its last. */
-#define CLUSTER_WORDS	   4u
+#define CLUSTER_WORDS      4u
 #define CLUSTER_PAGES_MAX  16u
 #define CLUSTER_BLOCKS_MAX 4u
 
 enum cluster_mode {
-	CLUSTER_SHM,	/* one-sided operations are done at once, in the caller; no copy on the way */
-	CLUSTER_RDMA,	/* they take their time, and data lands in slots */
+	CLUSTER_SHM, /* one-sided operations are done at once, in the caller; no copy on the way */
+	CLUSTER_RDMA, /* they take their time, and data lands in slots */
 };
+
+/* What a schedule lets wait, mostly: uniform choice alone seldom makes things overtake far. */
+enum cluster_slow { SLOW_NOTHING, SLOW_CHAINS, SLOW_SENDER, SLOW_RECEIVER, SLOW_APP, SLOW_KINDS };
 
 enum access { ACCESS_NONE, ACCESS_READ, ACCESS_WRITE, ACCESS_POISONED };
 
 struct granule {
-	uint8_t access;		/* enum access, of the application mapping */
+	uint8_t access; /* enum access, of the application mapping */
 	uint8_t frame;
-	int err;		/* what ops->fail() said last */
+	int err; /* what ops->fail() said last */
 	unsigned fails;
-	unsigned fault_wakes;	/* times that a thread which waits in a fault was woken */
-	unsigned call_wakes;	/* times that a call which waits was */
+	unsigned fault_wakes; /* times that a thread which waits in a fault was woken */
+	unsigned call_wakes; /* times that a call which waits was */
 };
 
 enum item_kind { ITEM_MSG, ITEM_WRITE, ITEM_PUSH, ITEM_DOWN };
@@ -61,7 +64,7 @@ struct chain {
 	struct cds_list_head link;
 	unsigned rank;
 	struct transport_fetch *fetch;
-	unsigned step;		/* of 3 * fetch->n; all done: complete */
+	unsigned step; /* of 3 * fetch->n; all done: complete */
 	int status;
 	uint8_t *landing;
 };
@@ -76,9 +79,9 @@ struct vrank {
 	struct stats stats;
 	struct block blocks[CLUSTER_BLOCKS_MAX];
 	struct granule *granules;
-	uint8_t *slots;		/* where pushed pages land */
+	uint8_t *slots; /* where pushed pages land */
 	bool dead;
-	bool busy;		/* an event is under way: its lock is taken */
+	bool busy; /* an event is under way: its lock is taken */
 };
 
 struct cluster {
@@ -86,7 +89,7 @@ struct cluster {
 	unsigned nblocks;
 	enum cluster_mode mode;
 	struct vrank *rank;
-	struct cds_list_head *queue;	/* of n * n: from * n + to */
+	struct cds_list_head *queue; /* of n * n: from * n + to */
 	struct cds_list_head chains;
 	uint64_t page[CLUSTER_PAGES_MAX]; /* those that are used, and checked */
 	unsigned npages;
@@ -98,6 +101,8 @@ struct cluster {
 	uint64_t events;
 	unsigned depth;
 	unsigned deaths;
+	enum cluster_slow slow;
+	unsigned slow_rank; /* of SLOW_SENDER, SLOW_RECEIVER */
 	unsigned preempt_percent;
 	unsigned map_fail_percent;
 	bool trace;

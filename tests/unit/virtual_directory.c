@@ -19,9 +19,9 @@ static inline void hook(void)
 		virtual_directory_hook();
 }
 
-#define __atomic_load_n(...)	 (hook(), __atomic_load_n(__VA_ARGS__))
-#define __atomic_store_n(...)	 (hook(), __atomic_store_n(__VA_ARGS__))
-#define __atomic_fetch_or(...)	 (hook(), __atomic_fetch_or(__VA_ARGS__))
+#define __atomic_load_n(...)     (hook(), __atomic_load_n(__VA_ARGS__))
+#define __atomic_store_n(...)    (hook(), __atomic_store_n(__VA_ARGS__))
+#define __atomic_fetch_or(...)   (hook(), __atomic_fetch_or(__VA_ARGS__))
 #define __atomic_exchange_n(...) (hook(), __atomic_exchange_n(__VA_ARGS__))
 
 #include "../../lib/directory.c"

@@ -1,0 +1,637 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The cache side: reads, holds, evictions, writes ahead, remote atomics and write-through, by hand
+ * in a virtual cluster. Every delivery also checks what must always be true (virtual_check.c).
+ */
+#include <errno.h>
+
+#include "virtual_test.h"
+
+/*
+ * Reads
+ */
+
+static void cache_read__clean_page_takes_no_message(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	cache_read(cluster_rank(c, 1), page, 0, false);
+	cluster_chain_finish(c, 1);
+	assert_true(cluster_load(c, 1, page, 0));
+	assert_true(has_bit(c, 1, page));
+	assert_int_equal(cluster_queued(c, 1, 0), 0);
+	assert_int_equal(c->rank[1].stats.pub.read_misses_one_sided, 1);
+	finish(c);
+}
+
+static void cache_read__exclusive_page_is_asked_for(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	write_in(c, 2, page);
+	cache_read(cluster_rank(c, 1), page, 0, false);
+	cluster_chain_finish(c, 1);
+	cluster_expect(c, 1, 0, MSG_GETS);
+	cluster_expect(c, 0, 2, MSG_FWD_GETS);
+	cluster_expect(c, 2, 0, MSG_WRITE_BACK);
+	cluster_expect(c, 0, 1, MSG_GRANT_S);
+	assert_true(cluster_load(c, 1, page, 0));
+	assert_true(cluster_load(c, 2, page, 0));
+	finish(c);
+}
+
+static void cache_read__ahead_takes_what_is_clean(void **state)
+{
+	struct cluster *c = cluster_create(3, 1, CLUSTER_RDMA, MANY, 1);
+	uint64_t page[4];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		page[i] = cluster_page(c, 0, i);
+	write_in(c, 2, page[2]);
+	cache_read(cluster_rank(c, 1), page[0], 3, false);
+	cluster_run(c);
+	assert_int_equal(state_of(c, 1, page[0]), PAGE_SHARED);
+	assert_int_equal(state_of(c, 1, page[1]), PAGE_SHARED);
+	assert_int_equal(state_of(c, 1, page[2]), PAGE_INVALID); /* nobody is disturbed for it */
+	assert_int_equal(state_of(c, 2, page[2]), PAGE_MODIFIED);
+	assert_int_equal(state_of(c, 1, page[3]), PAGE_SHARED);
+	assert_int_equal(c->rank[1].stats.pub.prefetched_pages, 2);
+	finish(c);
+}
+
+static void cache_read__who_needs_a_refused_prefetch_gets_it(void **state)
+{
+	struct cluster *c = cluster_create(3, 1, CLUSTER_RDMA, MANY, 1);
+	uint64_t first = cluster_page(c, 0, 0), second = cluster_page(c, 0, 1);
+
+	(void)state;
+	write_in(c, 2, second);
+	cache_read(cluster_rank(c, 1), first, 1, false);
+	cache_read(cluster_rank(c, 1), second, 0, true); /* while the chain is on its way */
+	cluster_run(c);
+	assert_true(cluster_load(c, 1, second, 0));
+	finish(c);
+}
+
+static void cache_read__fault_on_a_page_that_is_here_maps_it_again(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+
+	(void)state;
+	write_in(c, 1, page);
+	cluster_reclaim(c, 1, page);
+	assert_false(cluster_load(c, 1, page, 0));
+	cache_read(cluster_rank(c, 1), page, 0, true);
+	assert_true(cluster_store(c, 1, page, 0));
+	finish(c);
+}
+
+static void cache_read__home_reads_its_own_in_one_step(void **state)
+{
+	struct cluster *c = cluster_create(2, 1, CLUSTER_SHM, MANY, 1);
+	uint64_t page = cluster_page(c, 0, 0);
+
+	(void)state;
+	cache_read(cluster_rank(c, 0), page, 3, false);
+	assert_true(cluster_load(c, 0, page, 0));
+	assert_int_equal(state_of(c, 0, page + 3), PAGE_SHARED);
+	assert_int_equal(cluster_rank(c, 0)->frames, 0);
+	finish(c);
+}
+
+/*
+ * Holds and fresh pages
+ */
+
+static void cache_hold__recall_waits_for_the_release(void **state)
+{
+	static const bool writes[] = { false, true };
+	uint64_t page;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct cluster *c = three(CLUSTER_RDMA, &page);
+
+		write_in(c, 1, page);
+		assert_int_equal(cache_hold(cluster_rank(c, 1), page, true), 0);
+		if (writes[i])
+			cache_write(cluster_rank(c, 2), page, 0, false);
+		else
+			cache_read(cluster_rank(c, 2), page, 0, false);
+		cluster_run(c);
+		assert_true(cluster_store(c, 1, page, 1));
+		assert_int_equal(c->rank[1].stats.pub.recalls_deferred, 1);
+		assert_int_equal(cluster_state(c, 2, page)->pending,
+				 writes[i] ? PEND_GETM : PEND_GETS);
+		cache_unhold(cluster_rank(c, 1), page, 1, true, false);
+		cluster_run(c);
+		assert_int_equal(state_of(c, 2, page), writes[i] ? PAGE_MODIFIED : PAGE_SHARED);
+		finish(c);
+	}
+}
+
+static void cache_hold__nests(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+
+	(void)state;
+	read_in(c, 1, page);
+	cache_hold(cluster_rank(c, 1), page, false);
+	cache_hold(cluster_rank(c, 1), page, false);
+	cache_write(cluster_rank(c, 2), page, 0, false);
+	cluster_run(c);
+	cache_unhold(cluster_rank(c, 1), page, 1, false, false);
+	cluster_run(c);
+	assert_true(cluster_load(c, 1, page, 0));
+	cache_unhold(cluster_rank(c, 1), page, 1, false, false);
+	cluster_run(c);
+	assert_true(cluster_store(c, 2, page, 0));
+	finish(c);
+}
+
+static void cache_hold__write_hold_lets_no_reader_in(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+
+	(void)state;
+	write_in(c, 1, page);
+	cache_hold(cluster_rank(c, 1), page, false); /* reading: the owner may be made a sharer */
+	read_in(c, 2, page);
+	assert_int_equal(state_of(c, 1, page), PAGE_SHARED);
+	cache_unhold(cluster_rank(c, 1), page, 1, false, false);
+	finish(c);
+}
+
+static void cache_hold__refuses_to_overflow(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+
+	(void)state;
+	read_in(c, 1, page);
+	cluster_state(c, 1, page)->readers_holding = UINT16_MAX;
+	assert_int_equal(cache_hold(cluster_rank(c, 1), page, false), -EOVERFLOW);
+	cluster_state(c, 1, page)->readers_holding = 0;
+	finish(c);
+}
+
+/* Two ranks hold a page for reading and both want to write it: neither may insist. */
+static void cache_hold__two_upgrades_of_held_pages(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	for (unsigned r = 1; r < 3; r++) {
+		read_in(c, r, page);
+		cache_hold(cluster_rank(c, r), page, false);
+	}
+	cache_write(cluster_rank(c, 1), page, 0, false);
+	cache_write(cluster_rank(c, 2), page, 0, false);
+	cluster_run(c);
+	/* One has it, the other waits for its hold to end. */
+	assert_int_equal(
+		!!cluster_state(c, 1, page)->pending + !!cluster_state(c, 2, page)->pending, 1);
+	for (unsigned r = 1; r < 3; r++) {
+		if (!cluster_store(c, r, page, 0))
+			continue;
+		cache_unhold(cluster_rank(c, r), page, 1, false, false);
+		cluster_run(c);
+		assert_true(cluster_store(c, 3 - r, page, 0));
+		cache_unhold(cluster_rank(c, 3 - r), page, 1, false, false);
+		break;
+	}
+	finish(c);
+}
+
+/* A recall is deferred for a hold; then the holder itself asks for more. */
+static void cache_write__obeys_the_recall_that_waits(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	read_in(c, 1, page);
+	cache_hold(cluster_rank(c, 1), page, false);
+	cache_write(cluster_rank(c, 2), page, 0, false);
+	cluster_run(c);
+	assert_int_equal(cluster_state(c, 1, page)->deferred, DEFER_INV);
+	cache_write(cluster_rank(c, 1), page, 0, false);
+	cluster_run(c);
+	assert_true(cluster_store(c, 1, page, 0));
+	cache_unhold(cluster_rank(c, 1), page, 1, false, false);
+	finish(c);
+}
+
+static bool never(void *app, unsigned rank, uint64_t page)
+{
+	(void)app;
+	(void)rank;
+	(void)page;
+	return false;
+}
+
+static void protocol_retry__recall_of_a_fresh_page_waits(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+
+	(void)state;
+	write_in(c, 1, page);
+	write_in(c, 2, page); /* it has been recalled from 1 before */
+	c->settled = never;
+	assert_false(protocol_retry(cluster_rank(c, 1)));
+	cache_write(cluster_rank(c, 1), page, 0, true);
+	cluster_run(c);
+	cache_write(cluster_rank(c, 2), page, 0, false);
+	cluster_expect(c, 2, 0, MSG_GETM);
+	cluster_expect(c, 0, 1, MSG_FWD_GETM);
+	assert_true(protocol_retry(cluster_rank(c, 1)));
+	assert_true(cluster_store(c, 1, page, 0));
+	c->settled = NULL;
+	assert_false(protocol_retry(cluster_rank(c, 1)));
+	cluster_expect(c, 1, 0, MSG_WRITE_BACK);
+	cluster_run(c);
+	assert_true(cluster_store(c, 2, page, 0));
+	finish(c);
+}
+
+static void protocol_retry__not_for_pages_never_recalled(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+
+	(void)state;
+	c->settled = never;
+	cache_write(cluster_rank(c, 1), page, 0, true);
+	cluster_run(c);
+	write_in(c, 2, page);
+	finish(c);
+}
+
+static void protocol_retry__not_for_pages_that_no_fault_asked_for(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+
+	(void)state;
+	c->settled = never;
+	write_in(c, 1, page);
+	write_in(c, 2, page);
+	finish(c);
+}
+
+/*
+ * Eviction
+ */
+
+static void cache_make_room__keeps_to_the_budget(void **state)
+{
+	struct cluster *c = cluster_create(2, 1, CLUSTER_SHM, 4, 1);
+
+	(void)state;
+	for (unsigned i = 0; i < 12; i++) {
+		uint64_t page = cluster_page(c, 0, i);
+
+		write_in(c, 1, page);
+		assert_true(cluster_rank(c, 1)->frames <= 4);
+	}
+	assert_int_equal(c->rank[1].stats.pub.evictions, 8);
+	for (unsigned i = 0; i < 12; i++)
+		read_in(c, 0, c->page[i]);
+	finish(c);
+}
+
+static void cache_make_room__held_pages_stay(void **state)
+{
+	struct cluster *c = cluster_create(2, 1, CLUSTER_SHM, 2, 1);
+	uint64_t page[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		page[i] = cluster_page(c, 0, i);
+	for (unsigned i = 0; i < 2; i++) {
+		write_in(c, 1, page[i]);
+		cache_hold(cluster_rank(c, 1), page[i], i == 0);
+	}
+	assert_false(cache_make_room(cluster_rank(c, 1), 1));
+	cache_unhold(cluster_rank(c, 1), page[1], 1, false, false);
+	assert_true(cache_make_room(cluster_rank(c, 1), 1));
+	assert_int_equal(state_of(c, 1, page[0]), PAGE_MODIFIED);
+	assert_int_equal(state_of(c, 1, page[1]), PAGE_INVALID);
+	cache_unhold(cluster_rank(c, 1), page[0], 1, true, false);
+	finish(c);
+}
+
+static void cache_make_room__contiguous_pages_share_a_call(void **state)
+{
+	struct cluster *c = cluster_create(2, 2, CLUSTER_SHM, 8, 1);
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		read_in(c, 1, cluster_page(c, 0, i));
+	assert_true(cache_make_room(cluster_rank(c, 1), 8));
+	assert_int_equal(cluster_rank(c, 1)->frames, 0);
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(state_of(c, 1, c->page[i]), PAGE_INVALID);
+		assert_false(cluster_state(c, 1, c->page[i])->queued);
+	}
+	read_in(c, 1, c->page[0]);
+	finish(c);
+}
+
+/* The home of a dirty page is dead: this copy is the last, and stays as long as it can. */
+static void cache_make_room__last_copy_stays(void **state)
+{
+	struct cluster *c = cluster_create(2, 1, CLUSTER_SHM, 1, 1);
+	uint64_t page = cluster_page(c, 0, 0);
+
+	(void)state;
+	write_in(c, 1, page);
+	cluster_kill(c, 0, true);
+	cluster_run(c);
+	assert_false(cache_make_room(cluster_rank(c, 1), 1));
+	assert_true(cluster_store(c, 1, page, 0));
+	finish(c);
+}
+
+/*
+ * Writes ahead
+ */
+
+static void cache_write__ahead_takes_what_is_free(void **state)
+{
+	struct cluster *c = cluster_create(3, 1, CLUSTER_RDMA, MANY, 1);
+	uint64_t page[4];
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		page[i] = cluster_page(c, 0, i);
+	read_in(c, 2, page[1]);
+	read_in(c, 0, page[3]);
+	cache_write(cluster_rank(c, 1), page[0], 3, false);
+	cluster_run(c);
+	assert_int_equal(state_of(c, 1, page[0]), PAGE_MODIFIED);
+	assert_int_equal(state_of(c, 1, page[1]), PAGE_INVALID);
+	assert_int_equal(state_of(c, 1, page[2]), PAGE_MODIFIED);
+	assert_int_equal(state_of(c, 1, page[3]), PAGE_INVALID);
+	assert_int_equal(state_of(c, 2, page[1]), PAGE_SHARED);
+	assert_int_equal(state_of(c, 0, page[3]), PAGE_SHARED);
+	finish(c);
+}
+
+static void cache_write__own_registration_does_not_make_a_page_used(void **state)
+{
+	struct cluster *c = cluster_create(2, 1, CLUSTER_RDMA, 2, 1);
+	uint64_t page[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		page[i] = cluster_page(c, 0, i);
+	read_in(c, 1, page[1]);
+	read_in(c, 1, page[2]);
+	cache_make_room(cluster_rank(c, 1), 2);
+	assert_true(has_bit(c, 1, page[1]));
+	cache_write(cluster_rank(c, 1), page[0], 1, false);
+	cluster_run(c);
+	assert_int_equal(state_of(c, 1, page[1]), PAGE_MODIFIED);
+	finish(c);
+}
+
+static void cache_write__refused_ahead_but_needed_meanwhile(void **state)
+{
+	struct cluster *c = cluster_create(3, 1, CLUSTER_RDMA, MANY, 1);
+	uint64_t first = cluster_page(c, 0, 0), second = cluster_page(c, 0, 1);
+
+	(void)state;
+	read_in(c, 2, second);
+	cache_write(cluster_rank(c, 1), first, 1, false);
+	cache_write(cluster_rank(c, 1), second, 0, true);
+	cluster_run(c);
+	assert_true(cluster_store(c, 1, second, 0));
+	finish(c);
+}
+
+/*
+ * Remote atomics
+ */
+
+static void cache_atomic__ranks_share_the_homes_memory(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	read_in(c, 1, page);
+	for (unsigned r = 0; r < 3; r++) {
+		cache_atomic(cluster_rank(c, r), page);
+		cluster_run(c);
+		cluster_add(c, r, page, 0);
+		assert_int_equal(state_of(c, r, page), PAGE_ATOMIC);
+		assert_false(cluster_load(c, r, page, 0));
+	}
+	cluster_add(c, 1, page, 0);
+	assert_int_equal(*cluster_word(c, 0, page, 0), 4);
+	finish(c);
+}
+
+static void cache_atomic__every_other_state_and_back(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	for (unsigned r = 0; r < 3; r++) {
+		for (unsigned from = 0; from < 3; from++) {
+			cache_atomic(cluster_rank(c, r), page);
+			cluster_run(c);
+			cluster_add(c, r, page, 1);
+			read_in(c, from, page);
+			cache_atomic(cluster_rank(c, r), page);
+			cluster_run(c);
+			cluster_add(c, r, page, 1);
+			write_in(c, from, page);
+		}
+	}
+	finish(c);
+}
+
+static void cache_atomic__owner_needs_no_home(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	write_in(c, 1, page);
+	cache_atomic(cluster_rank(c, 1), page);
+	assert_int_equal(cluster_queued(c, 1, 0), 0);
+	cluster_add(c, 1, page, 0);
+	finish(c);
+}
+
+/*
+ * Write-through release
+ */
+
+static struct cluster *pushed(uint64_t *page)
+{
+	struct cluster *c = cluster_create(3, 1, CLUSTER_RDMA, 1, 1);
+
+	*page = cluster_page(c, 0, 0);
+	cluster_page(c, 0, 1);
+	write_in(c, 1, *page);
+	cache_hold(cluster_rank(c, 1), *page, true);
+	return c;
+}
+
+static void cache_unhold__push_leaves_a_clean_page(void **state)
+{
+	uint64_t page;
+	struct cluster *c = pushed(&page);
+
+	(void)state;
+	cache_unhold(cluster_rank(c, 1), page, 1, true, true);
+	assert_true(cluster_load(c, 1, page, 0));
+	assert_false(cluster_store(c, 1, page, 0));
+	cluster_expect(c, 1, 0, MSG_PUTM);
+	assert_true(has_bit(c, 1, page));
+	cache_read(cluster_rank(c, 2), page, 0, false);
+	cluster_chain_finish(c, 2);
+	assert_true(cluster_load(c, 2, page, 0));
+	assert_int_equal(c->rank[2].stats.pub.read_misses_one_sided, 1);
+	finish(c);
+}
+
+static void cache_unhold__push_crosses_a_recall(void **state)
+{
+	static const bool writes[] = { false, true };
+	uint64_t page;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct cluster *c = pushed(&page);
+
+		if (writes[i])
+			cache_write(cluster_rank(c, 2), page, 0, false);
+		else
+			cache_read(cluster_rank(c, 2), page, 0, false);
+		if (!writes[i])
+			cluster_chain_finish(c, 2);
+		cluster_deliver(c, 2, 0);
+		cache_unhold(cluster_rank(c, 1), page, 1, true, true);
+		cluster_expect(c, 0, 1, writes[i] ? MSG_FWD_GETM : MSG_FWD_GETS);
+		cluster_expect(c, 1, 0, MSG_PUTM);
+		cluster_expect(c, 1, 0, MSG_WRITE_BACK);
+		assert_int_equal(has_bit(c, 1, page), !writes[i]);
+		assert_int_equal(cluster_state(c, 1, page)->registered, !writes[i]);
+		assert_int_equal(state_of(c, 1, page), writes[i] ? PAGE_INVALID : PAGE_SHARED);
+		finish(c);
+	}
+}
+
+/* Pushed, evicted and read again while a FwdGetM is on its way: that read is not registered. */
+static void cache_unhold__push_undone_poisons_the_chain(void **state)
+{
+	uint64_t page;
+	struct cluster *c = pushed(&page);
+
+	(void)state;
+	cache_write(cluster_rank(c, 2), page, 0, false);
+	cluster_expect(c, 2, 0, MSG_GETM);
+	cache_unhold(cluster_rank(c, 1), page, 1, true, true);
+	cache_make_room(cluster_rank(c, 1), 1);
+	cache_read(cluster_rank(c, 1), page, 0, false);
+	cluster_expect(c, 0, 1, MSG_FWD_GETM);
+	cluster_expect(c, 1, 0, MSG_PUTM);
+	cluster_expect(c, 1, 0, MSG_WRITE_BACK);
+	cluster_expect(c, 0, 2, MSG_GRANT_M);
+	cache_make_room(cluster_rank(c, 2), 1); /* the page goes home: Clean */
+	cluster_expect(c, 2, 0, MSG_PUTM);
+	cluster_chain_finish(c, 1);
+	assert_int_equal(state_of(c, 1, page), PAGE_INVALID);
+	cluster_run(c);
+	assert_true(cluster_load(c, 1, page, 0));
+	assert_true(has_bit(c, 1, page));
+	finish(c);
+}
+
+static void cache_unhold__pushes_runs(void **state)
+{
+	struct cluster *c = cluster_create(2, 1, CLUSTER_SHM, MANY, 1);
+	uint64_t first = cluster_page(c, 0, 0);
+
+	(void)state;
+	for (unsigned i = 1; i < 5; i++)
+		cluster_page(c, 0, i);
+	for (unsigned i = 0; i < 5; i++) {
+		write_in(c, 1, c->page[i]);
+		cache_hold(cluster_rank(c, 1), c->page[i], true);
+	}
+	cache_hold(cluster_rank(c, 1), c->page[2], true); /* held once more: it stays */
+	cache_unhold(cluster_rank(c, 1), first, 5, true, true);
+	cluster_run(c);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(state_of(c, 1, c->page[i]), i == 2 ? PAGE_MODIFIED : PAGE_SHARED);
+	cache_unhold(cluster_rank(c, 1), c->page[2], 1, true, false);
+	finish(c);
+}
+
+static void cache_unhold__home_pushes_its_own(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	write_in(c, 0, page);
+	cache_hold(cluster_rank(c, 0), page, true);
+	cache_unhold(cluster_rank(c, 0), page, 1, true, true);
+	assert_int_equal(grant_state(grant_of(c, page)), GRANT_CLEAN);
+	assert_int_equal(state_of(c, 0, page), PAGE_SHARED);
+	finish(c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(cache_read__clean_page_takes_no_message),
+		cmocka_unit_test(cache_read__exclusive_page_is_asked_for),
+		cmocka_unit_test(cache_read__ahead_takes_what_is_clean),
+		cmocka_unit_test(cache_read__who_needs_a_refused_prefetch_gets_it),
+		cmocka_unit_test(cache_read__fault_on_a_page_that_is_here_maps_it_again),
+		cmocka_unit_test(cache_read__home_reads_its_own_in_one_step),
+		cmocka_unit_test(cache_hold__recall_waits_for_the_release),
+		cmocka_unit_test(cache_hold__nests),
+		cmocka_unit_test(cache_hold__write_hold_lets_no_reader_in),
+		cmocka_unit_test(cache_hold__refuses_to_overflow),
+		cmocka_unit_test(cache_hold__two_upgrades_of_held_pages),
+		cmocka_unit_test(cache_write__obeys_the_recall_that_waits),
+		cmocka_unit_test(protocol_retry__recall_of_a_fresh_page_waits),
+		cmocka_unit_test(protocol_retry__not_for_pages_never_recalled),
+		cmocka_unit_test(protocol_retry__not_for_pages_that_no_fault_asked_for),
+		cmocka_unit_test(cache_make_room__keeps_to_the_budget),
+		cmocka_unit_test(cache_make_room__held_pages_stay),
+		cmocka_unit_test(cache_make_room__contiguous_pages_share_a_call),
+		cmocka_unit_test(cache_make_room__last_copy_stays),
+		cmocka_unit_test(cache_write__ahead_takes_what_is_free),
+		cmocka_unit_test(cache_write__own_registration_does_not_make_a_page_used),
+		cmocka_unit_test(cache_write__refused_ahead_but_needed_meanwhile),
+		cmocka_unit_test(cache_atomic__ranks_share_the_homes_memory),
+		cmocka_unit_test(cache_atomic__every_other_state_and_back),
+		cmocka_unit_test(cache_atomic__owner_needs_no_home),
+		cmocka_unit_test(cache_unhold__push_leaves_a_clean_page),
+		cmocka_unit_test(cache_unhold__push_crosses_a_recall),
+		cmocka_unit_test(cache_unhold__push_undone_poisons_the_chain),
+		cmocka_unit_test(cache_unhold__pushes_runs),
+		cmocka_unit_test(cache_unhold__home_pushes_its_own),
+	};
+
+	return cmocka_run_group_tests_name("protocol, cache side", tests, NULL, NULL);
+}
