@@ -7,7 +7,7 @@ set -u
 # shellcheck source=tools/common.sh
 . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/common.sh"
 
-limit_s=1740 # of everything
+limit_s=2400 # of everything
 steps=(format main clang asan tsan coverage)
 results=()
 failures=()
