@@ -16,8 +16,8 @@
  * rank can always ask for something, a state in which nobody can move is a deadlock.
  *
  * Switches: N; EVICT, PUSH, ATOMICS, HOLDS, AHEAD: what ranks do beside loads and stores; LIVE: the
- * home looks at its senders in turn; ASK_AFTER_POISON; MUT_*: the protocol without one of its rules, and with
- * it FLAG_UNCHECKED: let what follows from a wrong flag show.
+ * home looks at its senders in turn; ASK_AFTER_POISON; MUT_*: the protocol without one of its rules,
+ * and with it FLAG_UNCHECKED: let what follows from a wrong flag show.
  */
 #ifndef N
 #define N 2
