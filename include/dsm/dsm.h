@@ -3,9 +3,10 @@
  * libdsm: one address space for the processes of a cluster.
  *
  * A pointer means the same in every process ("rank"); plain loads and stores work on memory that
- * dsm_alloc() returns, wherever it lives. A page has one writer or many readers. Plain accesses,
- * C11 atomics and everything below are sequentially consistent with one another; dsm_acquire() and
- * dsm_release() exist for bulk transfer, for holding pages and for speed, not for correctness.
+ * dsm_alloc() returns, wherever it lives. A page has one writer or many readers. Pages are
+ * sequentially consistent: all ranks together behave as one machine with the processor's own memory
+ * model, so C11 holds across them (docs/memory-model.md); dsm_acquire() and dsm_release() exist for
+ * bulk transfer, for holding pages and for speed, not for correctness.
  *
  * Conventions, unless a function says otherwise:
  * - it returns 0 or a negative errno; dsm_errmsg() then says what failed, with which values, and
@@ -221,8 +222,8 @@ int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum ds
 /*
  * Take a lock; not recursive; owned by the calling thread's rank, released by dsm_unlock() from any
  * thread of it. The rank that had it last re-takes it without a message.
- * -EBUSY (dsm_lock_try): taken. -ETIMEDOUT: the message names the holder. -EHOSTDOWN: the lock's
- * home died, or its holder did while holding it. -ENOMEM.
+ * -EBUSY (dsm_lock_try): taken, or others wait for it. -ETIMEDOUT: the message names the holder.
+ * -EHOSTDOWN: the lock's home died, or its holder did while holding it. -ENOMEM.
  */
 int dsm_lock(struct dsm *dsm, const volatile void *name);
 int dsm_lock_try(struct dsm *dsm, const volatile void *name);
