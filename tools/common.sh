@@ -106,6 +106,7 @@ wants_test=(
 	"systemtap-sdt-dev|has_header sys/sdt.h"
 	"libopenmpi-dev|has_command mpicc"
 	"g++|has_command g++ clang++"
+	"spin|has_command spin"
 )
 wants_full_test=(
 	"clang|has_command clang"
