@@ -8,7 +8,7 @@
 #	-D<switch>      a switch of the model, see its head comment
 #	--ltl <name>    check this formula under weak fairness, instead of assertions and deadlocks
 #	--bitstate <n>  two bits a state in a table of 2^n bits: for what is too large to be stored
-#	--compact       eight bytes a state
+#	--fast          compile the verifier for speed: pays for a run of minutes
 #	--depth <n>     longest path that is followed, in steps
 #
 # "holds": nothing may be violated, and nothing left out by a limit. "breaks": something must be
@@ -20,7 +20,7 @@ model=$(realpath "$2")
 work=$3
 shift 3
 
-memory_limit_mb=4000
+memory_limit_mb=${DSM_MODEL_MEMORY_LIMIT_MB:-4000}
 time_limit_s=${DSM_MODEL_TIME_LIMIT_S:-280}
 depth=2000000
 switches=()
@@ -34,7 +34,7 @@ while [ $# -gt 0 ]; do
 	-D*) switches+=("$1") ;;
 	--ltl) search=(-DNFAIR=3); options+=(-a -f -N "$2"); shift ;;
 	--bitstate) optimise=-O2; store=(-DBITSTATE); options+=("-w$2"); shift ;;
-	--compact) optimise=-O2; store=(-DHC4); options+=(-w26) ;;
+	--fast) optimise=-O2 ;;
 	--depth) depth=$2; shift ;;
 	*) echo "run.sh: unknown option $1"; exit 2 ;;
 	esac
