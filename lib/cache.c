@@ -99,8 +99,9 @@ static bool evictable(struct protocol *p, uint64_t page)
 	return pg->state == PAGE_INVALID || settled(p, page);
 }
 
-/* Write a Modified page home; the mapping lets no write through any more. */
-static void put_home(struct protocol *p, uint64_t page, uint32_t flags)
+/* Write a Modified page home, and say so by PutM or WriteBack; the mapping lets no write through
+ * any more. */
+static void send_home(struct protocol *p, uint64_t page, enum msg_kind kind, uint32_t flags)
 {
 	unsigned home = protocol_home(p, page), granules = protocol_granules(p, page);
 
@@ -109,7 +110,7 @@ static void put_home(struct protocol *p, uint64_t page, uint32_t flags)
 		stats_inc(&p->stats->pub.write_backs);
 		stats_add(&p->stats->pub.written_bytes, (uint64_t)granules << GRANULE_SHIFT);
 	}
-	protocol_tell(p, home, MSG_PUTM, page, flags);
+	protocol_tell(p, home, kind, page, flags);
 }
 
 /* Give up [first, first + n granules), a run of evictable pages of one size. */
@@ -126,7 +127,7 @@ static void evict_run(struct protocol *p, uint64_t first, uint64_t n)
 		struct page *pg = &p->pages[g];
 
 		if (pg->state == PAGE_MODIFIED)
-			put_home(p, g, 0);
+			send_home(p, g, MSG_PUTM, 0);
 		if (pg->state != PAGE_INVALID)
 			stats_inc(&p->stats->pub.evictions);
 		if (pg->state == PAGE_SHARED || pg->state == PAGE_MODIFIED)
@@ -726,18 +727,6 @@ static void not_here(struct protocol *p, uint64_t page, bool keep)
 	protocol_tell(p, protocol_home(p, page), MSG_WRITE_BACK, page, flags);
 }
 
-static void write_back(struct protocol *p, uint64_t page, uint32_t flags)
-{
-	unsigned home = protocol_home(p, page), granules = protocol_granules(p, page);
-
-	if (home != p->rank) {
-		p->ops->write_home(p->env, home, page, granules);
-		stats_inc(&p->stats->pub.write_backs);
-		stats_add(&p->stats->pub.written_bytes, (uint64_t)granules << GRANULE_SHIFT);
-	}
-	protocol_tell(p, home, MSG_WRITE_BACK, page, flags);
-}
-
 static void obey_fwd_gets(struct protocol *p, uint64_t page)
 {
 	struct page *pg = &p->pages[page];
@@ -747,7 +736,7 @@ static void obey_fwd_gets(struct protocol *p, uint64_t page)
 	pg->contended = 1;
 	pg->registered = !is_home(p, page);
 	stats_inc(&p->stats->pub.downgrades);
-	write_back(p, page, MSG_KEEPS);
+	send_home(p, page, MSG_WRITE_BACK, MSG_KEEPS);
 }
 
 static void obey_fwd_getm(struct protocol *p, uint64_t page)
@@ -759,7 +748,7 @@ static void obey_fwd_getm(struct protocol *p, uint64_t page)
 	pg->contended = 1;
 	pg->registered = 0;
 	stats_inc(&p->stats->pub.invalidations);
-	write_back(p, page, 0);
+	send_home(p, page, MSG_WRITE_BACK, 0);
 }
 
 static void obey(struct protocol *p, uint64_t page, enum page_deferred recall)
@@ -871,7 +860,7 @@ static void push_home(struct protocol *p, uint64_t page)
 {
 	struct page *pg = &p->pages[page];
 
-	put_home(p, page, MSG_KEEPS);
+	send_home(p, page, MSG_PUTM, MSG_KEEPS);
 	pg->state = PAGE_SHARED;
 	pg->registered = pg->unconfirmed = !is_home(p, page);
 }

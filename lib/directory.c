@@ -13,7 +13,7 @@
  *	grants = Clean, Exclusive or Atomic; grant to the requester
  *
  * The home's own copy of its page is not among the readers, whose words NIC atomics alone may
- *write, but in its own page table: taking the readers looks there too (R7).
+ * write, but in its own page table: taking the readers looks there too (R7).
  */
 #include <errno.h>
 
