@@ -19,23 +19,6 @@
 /* Pages taken before the lock is let go, so that faults and messages get their turn. */
 #define ACQUIRE_SLICE 64u
 
-/* A range of pages inside one region. */
-struct span {
-	struct region *region;
-	uint64_t first; /* page */
-	uint64_t end; /* granule behind the last page */
-	unsigned each; /* granules a page */
-};
-
-/* A range that dsm_acquire() holds. */
-struct held_range {
-	struct cds_list_head link;
-	uintptr_t addr;
-	size_t len;
-	struct span span;
-	bool write;
-};
-
 static int span_of(struct dsm *d, const volatile void *addr, size_t len, struct span *s)
 {
 	uintptr_t offset = (uintptr_t)addr - (uintptr_t)d->space.base, last = offset + (len - 1);
@@ -91,7 +74,8 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 			break;
 		/* The first is asked for in any case: if it is on its way, somebody waits for it
 		 * now. */
-		if (g != page && (p->pages[g].pending || p->pages[g].lost || ready(d, g, write)))
+		if (g != page && (p->pages[g].pending || p->pages[g].lost || ready(d, g, write) ||
+				  p->pages[g].readers_holding))
 			continue;
 		/* What can be had together comes with the first; the others are asked for singly.
 		 */
@@ -147,27 +131,29 @@ static int timed_out(struct dsm *d, uint64_t page, bool write)
 			 write ? "writing" : "reading", who);
 }
 
-/* Who died, if it was not the home? The one that had it, as the home's directory says. */
-static unsigned who_died(struct dsm *d, uint64_t page, unsigned blame)
-{
-	struct transport_fetch f = { .rank = protocol_home(&d->protocol, page),
-				     .granule = page,
-				     .n = 1 };
-
-	if (blame == WIRE_NO_RANK || rankset_has(&d->down, blame))
-		return blame;
-	if (d->transport->ops->fetch(d->transport, &f) == 0 &&
-	    grant_state(f.grant[0]) == GRANT_LOST)
-		return grant_rank(f.grant[0]);
-	return blame;
-}
-
 static int refused(struct dsm *d, uint64_t page, int err, unsigned blame)
 {
 	if (err == -EHOSTDOWN)
-		return error_set(EHOSTDOWN, "rank %u has died, and page %p with it",
-				 who_died(d, page, blame), node_addr(d, page));
+		return error_set(EHOSTDOWN, "rank %u has died, and page %p with it", blame,
+				 node_addr(d, page));
 	return error_set_sys(-err, "page %p cannot be had", node_addr(d, page));
+}
+
+/* Ask for a page, if this thread may now. Someone else's hold can be in the way. */
+static void ask(struct dsm *d, const struct span *s, uint64_t page, bool write)
+{
+	if (ready(d, page, write) || (write && !hold_may_write(d, page, node_tid())))
+		return;
+	ask_window(d, s, page, write);
+	/* When it comes it stays until this thread has looked; a recall right behind the grant
+	 * would have it wait for ever where many ranks want the page. */
+	if (!ready(d, page, write))
+		d->protocol.pages[page].fresh = 1;
+}
+
+static bool may_hold(struct dsm *d, uint64_t page, bool write)
+{
+	return ready(d, page, write) && hold_may_join(d, page, node_tid());
 }
 
 /* Lock held. Bring one page here, and others of the span on the way. */
@@ -177,22 +163,19 @@ static int bring(struct dsm *d, const struct span *s, uint64_t page, bool write,
 	struct page_wait w;
 	int err;
 
-	while (!ready(d, page, write)) {
+	while (!may_hold(d, page, write)) {
 		err = know_home(d, page, deadline_ns);
 		if (err < 0)
 			return err;
 		if (d->protocol.pages[page].lost)
-			return refused(d, page, -EHOSTDOWN, protocol_home(&d->protocol, page));
+			return refused(d, page, -EHOSTDOWN, d->protocol.pages[page].blame);
 		/* Before the asking, which may fail at once. */
 		node_wait_begin(d, &w, page);
-		ask_window(d, s, page, write);
-		if (ready(d, page, write)) {
+		ask(d, s, page, write);
+		if (may_hold(d, page, write)) {
 			node_wait_cancel(d, &w);
 			break;
 		}
-		/* When it comes it stays until this thread has looked; a recall right behind the
-		 * grant would have it wait for ever where many ranks want the page. */
-		d->protocol.pages[page].fresh = 1;
 		err = node_wait_end(d, &w, deadline_ns);
 		if (err == -ETIMEDOUT)
 			return timed_out(d, page, write);
@@ -209,23 +192,29 @@ static bool has_room(struct dsm *d, uint64_t page, unsigned granules)
 	       cache_make_room(&d->protocol, granules);
 }
 
-static void release_pages(struct dsm *d, const struct span *s, uint64_t end, bool write, bool push)
+/* End the hold of what it has taken. */
+static void release_pages(struct dsm *d, const struct hold *h, bool push)
 {
-	uint64_t page = s->first;
+	const struct span *s = &h->span;
+	uint64_t page = s->first, end = h->taken;
 
 	while (page < end) {
 		uint64_t stop = (page / GRANULES_PER_BLOCK + 1) * GRANULES_PER_BLOCK;
 
 		if (stop > end)
 			stop = end;
-		cache_unhold(&d->protocol, page, (unsigned)((stop - page) / s->each), write, push);
+		cache_unhold(&d->protocol, page, (unsigned)((stop - page) / s->each), h->write,
+			     push);
 		page = stop;
 	}
+	for (page = s->first; page < end; page += s->each)
+		hold_ended(d, page);
 }
 
 /* Lock held, let go between slices. */
-static int acquire_pages(struct dsm *d, const struct span *s, bool write, uint64_t deadline_ns)
+static int acquire_pages(struct dsm *d, struct hold *h, uint64_t deadline_ns)
 {
+	const struct span *s = &h->span;
 	unsigned slice = 0;
 	uint64_t page;
 	int err = 0;
@@ -238,21 +227,21 @@ static int acquire_pages(struct dsm *d, const struct span *s, bool write, uint64
 					d->settings.cache_bytes);
 			break;
 		}
-		err = bring(d, s, page, write, deadline_ns);
+		err = bring(d, s, page, h->write, deadline_ns);
 		if (err < 0)
 			break;
-		err = cache_hold(&d->protocol, page, write);
+		err = cache_hold(&d->protocol, page, h->write);
 		if (err < 0) {
 			error_set(EOVERFLOW, "page %p is held too many times", node_addr(d, page));
 			break;
 		}
+		h->taken = page + s->each;
 		if (++slice % ACQUIRE_SLICE == 0) {
 			node_unlock(d);
 			node_lock(d);
 		}
 	}
-	if (err < 0)
-		release_pages(d, s, page, write, false);
+	hold_wants_nothing(d, h->tid);
 	return err;
 }
 
@@ -260,38 +249,44 @@ int dsm_acquire_timed(struct dsm *dsm, const volatile void *addr, size_t len, en
 		      int timeout_ms)
 {
 	uint64_t start = clock_ns(), deadline = node_deadline(timeout_ms, dsm->settings.timeout_ms);
-	struct held_range *r;
+	struct hold *h;
 	int err;
 
 	error_clear();
 	if (mode != DSM_READ && mode != DSM_WRITE)
 		return error_set(EINVAL, "mode %d is neither DSM_READ nor DSM_WRITE", (int)mode);
-	r = malloc(sizeof(*r));
-	if (!r)
+	h = malloc(sizeof(*h));
+	if (!h)
 		return error_set(ENOMEM, "no memory to note an acquired range");
+	*h = (struct hold){ .addr = (uintptr_t)addr,
+			    .len = len,
+			    .write = mode == DSM_WRITE,
+			    .wants = HOLD_NO_PAGE,
+			    .tid = node_tid() };
 	node_lock(dsm);
-	err = span_of(dsm, addr, len, &r->span);
+	err = span_of(dsm, addr, len, &h->span);
 	if (err < 0)
 		goto err_unlock;
-	r->addr = (uintptr_t)addr;
-	r->len = len;
-	r->write = mode == DSM_WRITE;
-	r->span.region->acquired++;
-	err = acquire_pages(dsm, &r->span, r->write, deadline);
+	h->taken = h->span.first;
+	h->span.region->acquired++;
+	cds_list_add(&h->link, &dsm->holds);
+	err = acquire_pages(dsm, h, deadline);
 	if (err < 0)
 		goto err_not_acquired;
-	cds_list_add(&r->link, &dsm->ranges);
+	h->complete = true;
 	node_run_local(dsm);
 	node_unlock(dsm);
 	stats_record(&dsm->stats.pub.acquire_ns, clock_ns() - start);
 	return 0;
 
 err_not_acquired:
-	r->span.region->acquired--;
+	cds_list_del(&h->link);
+	release_pages(dsm, h, false);
+	h->span.region->acquired--;
 err_unlock:
 	node_run_local(dsm);
 	node_unlock(dsm);
-	free(r);
+	free(h);
 	return err;
 }
 
@@ -302,25 +297,23 @@ int dsm_acquire(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm
 
 int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len)
 {
-	struct held_range *r;
-	bool push;
+	struct hold *h;
 
 	error_clear();
 	node_lock(dsm);
-	cds_list_for_each_entry (r, &dsm->ranges, link)
-		if (r->addr == (uintptr_t)addr && r->len == len)
-			goto found;
-	node_unlock(dsm);
-	return error_set(EINVAL, "the range at %p of %zu bytes is not acquired by this rank",
-			 (const void *)(uintptr_t)addr, len);
-found:
-	cds_list_del(&r->link);
-	push = r->span.region->release == DSM_RELEASE_WRITE_THROUGH;
-	release_pages(dsm, &r->span, r->span.end, r->write, push);
-	r->span.region->acquired--;
+	h = hold_find(dsm, (uintptr_t)addr, len);
+	if (!h) {
+		node_unlock(dsm);
+		return error_set(EINVAL,
+				 "the range at %p of %zu bytes is not acquired by this rank",
+				 (const void *)(uintptr_t)addr, len);
+	}
+	cds_list_del(&h->link);
+	release_pages(dsm, h, h->span.region->release == DSM_RELEASE_WRITE_THROUGH);
+	h->span.region->acquired--;
 	node_run_local(dsm);
 	node_unlock(dsm);
-	free(r);
+	free(h);
 	return 0;
 }
 
@@ -344,7 +337,7 @@ int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum ds
 		if (dsm->blocks[page / GRANULES_PER_BLOCK].home == WIRE_NO_RANK)
 			continue; /* it is to be touched first, which a hint does not */
 		if (p->pages[page].pending || p->pages[page].lost ||
-		    ready(dsm, page, mode == DSM_WRITE))
+		    p->pages[page].readers_holding || ready(dsm, page, mode == DSM_WRITE))
 			continue;
 		if (p->frames + s.each > p->frames_max && !p->pages[page].frame)
 			break; /* to fetch more would push out what was just fetched */
@@ -388,23 +381,27 @@ static uint64_t do_local(void *word, const struct atomic *a)
 	}
 }
 
+static void ask_atomic(struct dsm *d, uint64_t page)
+{
+	if (!d->protocol.pages[page].readers_holding)
+		cache_atomic(&d->protocol, page);
+	else if (hold_may_write(d, page, node_tid()))
+		cache_write(&d->protocol, page, 0, false); /* a page that is held stays here */
+	node_run_local(d);
+}
+
 /* Lock held. Bring the page into a state in which the atomic can be done at once. */
 static int open_page(struct dsm *d, uint64_t page)
 {
 	uint64_t deadline = node_deadline(DSM_FOREVER, d->settings.timeout_ms);
-	struct page *pg = &d->protocol.pages[page];
 	struct page_wait w;
 	int err = know_home(d, page, deadline);
 
 	while (err == 0 && !cache_can_atomic(&d->protocol, page)) {
-		if (pg->lost)
-			return refused(d, page, -EHOSTDOWN, protocol_home(&d->protocol, page));
+		if (d->protocol.pages[page].lost)
+			return refused(d, page, -EHOSTDOWN, d->protocol.pages[page].blame);
 		node_wait_begin(d, &w, page);
-		if (pg->readers_holding) /* an acquired page stays here, so go for all of it */
-			cache_write(&d->protocol, page, 0, false);
-		else
-			cache_atomic(&d->protocol, page);
-		node_run_local(d);
+		ask_atomic(d, page);
 		if (cache_can_atomic(&d->protocol, page)) {
 			node_wait_cancel(d, &w);
 			break;
@@ -427,6 +424,7 @@ static int atomic_at(struct dsm *d, uintptr_t addr, const struct atomic *a, uint
 	if (err < 0)
 		return err;
 	err = open_page(d, s.first);
+	hold_wants_nothing(d, node_tid());
 	if (err < 0)
 		return err;
 	if (cache_can_write(&d->protocol, s.first)) {

@@ -196,6 +196,8 @@ static void fail(struct protocol *p, uint64_t page, int err, unsigned blame)
 	pg->demanded = 0;
 	pg->fresh = 0;
 	if (err == EHOSTDOWN) {
+		if (!pg->lost)
+			pg->blame = blame;
 		pg->lost = 1; /* a Shared copy goes too: who writes must not wait for ever */
 		pg->state = PAGE_INVALID;
 	}
@@ -275,10 +277,10 @@ static unsigned chain_length(const struct protocol *p, uint64_t page, unsigned m
 static void chain_start(struct protocol *p, uint64_t page, unsigned most)
 {
 	struct transport_fetch *f;
-	unsigned each = protocol_granules(p, page);
+	unsigned each = protocol_granules(p, page), n = chain_length(p, page, most);
 	int status;
 
-	cache_make_room(p, (uint64_t)most * each);
+	cache_make_room(p, (uint64_t)n * each);
 	f = pool_get(&p->fetch_pool);
 	if (!f) {
 		fail(p, page, ENOMEM, p->rank);
@@ -287,7 +289,7 @@ static void chain_start(struct protocol *p, uint64_t page, unsigned most)
 	f->rank = protocol_home(p, page);
 	f->granule = page;
 	f->shift = protocol_block(p, page)->page_shift;
-	f->n = chain_length(p, page, most);
+	f->n = n;
 	for (unsigned i = 0; i < f->n; i++) {
 		struct page *pg = &p->pages[page + (uint64_t)i * each];
 
@@ -303,7 +305,8 @@ static void chain_start(struct protocol *p, uint64_t page, unsigned most)
 		chain_finish(p, f, status);
 }
 
-/* The grant did not say Clean: ask by message if somebody waits, else let it be. */
+/* The grant did not say Clean, or an Inv came meanwhile (R4): ask by message if somebody waits,
+ * else let it be. A chain could be poisoned again and again; the home's queue comes to everyone. */
 static void chain_refused(struct protocol *p, uint64_t page)
 {
 	struct page *pg = &p->pages[page];
@@ -316,14 +319,13 @@ static void chain_refused(struct protocol *p, uint64_t page)
 	protocol_tell(p, protocol_home(p, page), MSG_GETS, page, 0);
 }
 
-static void chain_restart(struct protocol *p, uint64_t page)
+static void chain_failed(struct protocol *p, const struct transport_fetch *f, unsigned i, int err)
 {
-	struct page *pg = &p->pages[page];
+	uint64_t page = f->granule + ((uint64_t)i << f->shift);
 
-	pg->pending = PEND_NONE;
-	pg->poisoned = 0;
-	if (pg->demanded)
-		chain_start(p, page, 1); /* R4: the miss starts again */
+	if (err != EHOSTDOWN && f->add & 1ull << i)
+		p->pages[page].registered = 0; /* nothing took place */
+	fail(p, page, err, f->rank);
 }
 
 static bool chain_valid(const struct protocol *p, const struct transport_fetch *f, unsigned i)
@@ -368,9 +370,7 @@ static void chain_finish(struct protocol *p, struct transport_fetch *f, int stat
 		if (p->pages[page].pending != PEND_CHAIN)
 			; /* it has failed already */
 		else if (status < 0)
-			fail(p, page, -status, f->rank);
-		else if (p->pages[page].poisoned)
-			chain_restart(p, page);
+			chain_failed(p, f, i, -status);
 		else
 			chain_refused(p, page);
 		i++;
@@ -403,11 +403,10 @@ static void remap(struct protocol *p, uint64_t page)
 static bool cannot_start(struct protocol *p, uint64_t page)
 {
 	struct page *pg = &p->pages[page];
+	unsigned home = protocol_home(p, page);
 
-	if (!pg->lost && rankset_has(&p->down, protocol_home(p, page)) && !pg->pending)
-		pg->lost = 1;
-	if (pg->lost) {
-		fail(p, page, EHOSTDOWN, protocol_home(p, page));
+	if (pg->lost || (rankset_has(&p->down, home) && !pg->pending)) {
+		fail(p, page, EHOSTDOWN, pg->lost ? pg->blame : home);
 		return true;
 	}
 	if (pg->pending) {
@@ -764,9 +763,13 @@ static void obey(struct protocol *p, uint64_t page, enum page_deferred recall)
 		obey_fwd_getm(p, page);
 }
 
+/* Does the recall take anything away? A FwdGetM that crossed the PutM of a push ends the copy that
+ * the push left. */
 static bool has_something(const struct page *pg, enum page_deferred recall)
 {
-	return recall == DEFER_INV ? pg->state == PAGE_SHARED : pg->state == PAGE_MODIFIED;
+	if (pg->state == PAGE_SHARED)
+		return recall == DEFER_INV || (recall == DEFER_FWD_GETM && pg->unconfirmed);
+	return recall != DEFER_INV && pg->state == PAGE_MODIFIED;
 }
 
 static void on_recall(struct protocol *p, uint64_t page, enum page_deferred recall)

@@ -283,7 +283,7 @@ int dsm_init(struct dsm **dsm, const struct dsm_config *config)
 		return error_set_sys(ENOMEM, "no memory for the handle");
 	}
 	init_lock(d);
-	CDS_INIT_LIST_HEAD(&d->ranges);
+	CDS_INIT_LIST_HEAD(&d->holds);
 	CDS_INIT_LIST_HEAD(&d->local);
 	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)
 		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
@@ -352,6 +352,7 @@ static void print_stats(struct dsm *d)
 int dsm_fini(struct dsm *dsm)
 {
 	char text[ERROR_TEXT_MAX];
+	struct hold *h, *next;
 	int err;
 
 	error_clear();
@@ -364,12 +365,8 @@ int dsm_fini(struct dsm *dsm)
 	if (err == 0 && dsm->parts)
 		print_stats(dsm);
 	snprintf(text, sizeof(text), "%s", error_text());
-	while (!cds_list_empty(&dsm->ranges)) {
-		struct cds_list_head *first = dsm->ranges.next;
-
-		cds_list_del(first);
-		free(first); /* the link is the first member of what dsm_acquire() allocated */
-	}
+	cds_list_for_each_entry_safe (h, next, &dsm->holds, link)
+		free(h);
 	destroy(dsm);
 	return err < 0 ? error_set(-err, "%s", text) : 0;
 }

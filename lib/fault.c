@@ -129,10 +129,14 @@ static void record(struct dsm *d, const struct pager_fault *f, uint64_t page)
 	struct fault_record *r = record_of(d, page);
 	bool contended = d->protocol.pages[page].contended;
 
+	uint64_t start = clock_ns();
+
 	if (!r->live)
 		d->faults.nlive++;
+	else if (r->tid == f->tid && r->page == page)
+		start = r->start_ns; /* it has been let look again */
 	*r = (struct fault_record){ .page = page,
-				    .start_ns = clock_ns(),
+				    .start_ns = start,
 				    .cpu_ns = contended ? thread_cpu_ns(f->tid) : 0,
 				    .tid = f->tid,
 				    .write = f->write,
@@ -171,6 +175,8 @@ static void serve(struct dsm *d, const struct pager_fault *f)
 	page = protocol_page(&d->protocol, f->granule);
 	ahead = stream_ahead(d, f, page, region);
 	record(d, f, page);
+	if (f->write && !hold_may_write(d, page, f->tid))
+		return;
 	if (f->write)
 		cache_write(&d->protocol, page, ahead, true);
 	else

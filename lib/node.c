@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "log.h"
 #include "node.h"
@@ -26,6 +27,15 @@ uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms)
 	uint64_t ms = timeout_ms < 0 ? fallback_ms : (uint64_t)timeout_ms;
 
 	return clock_ns() + ms * 1000000u;
+}
+
+pid_t node_tid(void)
+{
+	static __thread pid_t tid;
+
+	if (!tid)
+		tid = gettid();
+	return tid;
 }
 
 /*
@@ -329,6 +339,8 @@ static void op_wake(void *env, uint64_t page)
 	/* Nothing is mapped for remote atomics: a thread that faulted meanwhile asks for more. */
 	if (d->protocol.pages[page].state == PAGE_ATOMIC)
 		d->pager->ops->wake(d->pager, page, protocol_granules(&d->protocol, page));
+	if (cache_can_write(&d->protocol, page))
+		hold_settled(d, page);
 	fault_served(d, page);
 	node_page_changed(d, page, 0, WIRE_NO_RANK);
 }
@@ -347,7 +359,11 @@ static void op_fail(void *env, uint64_t page, int err, unsigned blame)
 		if (blame < d->size)
 			rankset_add(&d->blamed, blame);
 		d->pager->ops->poison(d->pager, page, granules);
+	} else {
+		/* A thread whose record was displaced faults again, and then has one. */
+		d->pager->ops->wake(d->pager, page, granules);
 	}
+	hold_settled(d, page);
 	fault_served(d, page);
 	node_page_changed(d, page, -err, blame);
 }

@@ -19,6 +19,7 @@
 
 #include "config.h"
 #include "fault.h"
+#include "hold.h"
 #include "launch.h"
 #include "pager.h"
 #include "pool.h"
@@ -59,7 +60,8 @@ struct dsm {
 	struct faults faults;
 	struct cds_list_head page_waits[PAGE_WAIT_BUCKETS];
 	uint64_t npage_waits;
-	struct cds_list_head ranges; /* what dsm_acquire() holds */
+	struct cds_list_head holds; /* struct hold: what dsm_acquire() holds, or is taking */
+	bool holds_want; /* some hold's thread waits to write a page that it holds */
 	struct cds_list_head local; /* messages to the own rank */
 	struct pool local_pool;
 	bool running_local;
@@ -124,6 +126,9 @@ void node_send(struct dsm *d, unsigned rank, const struct msg *m);
 void node_run_local(struct dsm *d);
 /* The transport's upcall: handle one message; ctx is the struct dsm. */
 void node_message(void *ctx, const struct msg *m);
+
+/* The calling thread's id. */
+pid_t node_tid(void);
 
 /* The processor's hint that this is a spin loop. */
 static inline void spin_hint(void)

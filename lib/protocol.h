@@ -56,7 +56,10 @@ struct page {
 	uint32_t demanded : 1; /* somebody waits for what is pending */
 	uint32_t unconfirmed : 1; /* registered by an own PutM that the home may not have seen */
 	uint32_t contended : 1; /* has been recalled before: its next grants are fresh */
-	uint32_t : 15;
+	uint32_t hold_awaited : 1; /* hold.c: somebody waits for a hold to end */
+	uint32_t write_awaited : 1; /* hold.c: and that to write */
+	uint32_t blame : 10; /* if lost: the rank that died with it */
+	uint32_t : 3;
 	uint16_t readers_holding; /* dsm_acquire(DSM_READ) holds */
 	uint16_t writers_holding; /* dsm_acquire(DSM_WRITE) holds */
 };
@@ -67,8 +70,8 @@ struct protocol;
 struct protocol_ops {
 	/* Ordered per rank; never the own rank. */
 	void (*send)(void *env, unsigned rank, const struct msg *m);
-	/* One-sided read chain; 0: complete, 1: protocol_fetched() will be called, -errno. The
-	 * environment sets f->done. */
+	/* One-sided read chain; 0: complete, 1: protocol_fetched() will be called, -errno: nothing
+	 * took place, unless -EHOSTDOWN. The environment sets f->done. */
 	int (*fetch)(void *env, struct transport_fetch *f);
 	/* Write an own page into its home's memory, ordered before later messages to it. */
 	void (*write_home)(void *env, unsigned home, uint64_t page, unsigned granules);
@@ -173,7 +176,8 @@ bool cache_can_read(const struct protocol *p, uint64_t page);
 bool cache_can_write(const struct protocol *p, uint64_t page);
 bool cache_can_atomic(const struct protocol *p, uint64_t page);
 
-/* Hold a page that can be read (written); recalls wait until the last hold ends. -EOVERFLOW. */
+/* Hold a page that can be read (written); recalls wait until the last hold ends, unless this rank
+ * waits for more than it has: who holds and who asks is hold.c's to decide. -EOVERFLOW. */
 int cache_hold(struct protocol *p, uint64_t page, bool write);
 /* End a hold of n pages of one block. @push: those that were written go home and stay here Shared.
  */

@@ -191,6 +191,10 @@ enum dsm_mode {
  *
  * Pages are taken in ascending order, so that ranks that acquire one range at a time cannot
  * deadlock. Holds nest. On error nothing is held.
+ * A hold keeps other ranks away, not the own rank's threads; but a thread that wants to write a
+ * page (by acquire, store or atomic) which others of its rank hold for reading waits for these to
+ * release it. A thread may write what it holds for reading: it then gives up its copy until it has
+ * the page for writing. Two that hold a page for reading should not both count on that.
  *
  * -EINVAL: len is 0 or overflows, mode is neither. -EFAULT: not inside one region. -ETIMEDOUT: the
  * message names a page and the rank that has it. -ENOMEM: more than the cache can hold.
@@ -202,7 +206,7 @@ int dsm_acquire_timed(struct dsm *dsm, const volatile void *addr, size_t len, en
 
 /*
  * Let go of a range acquired by this rank (any thread), given by the same addr and len. Of several
- * holds on the same range the latest ends. With DSM_RELEASE_WRITE_THROUGH the written pages go
+ * holds on the same range the calling thread's latest ends, or if it has none, another's. With DSM_RELEASE_WRITE_THROUGH the written pages go
  * home. Does not block. -EINVAL: this range is not acquired.
  */
 int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len);

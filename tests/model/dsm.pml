@@ -16,7 +16,7 @@
  * rank can always ask for something, a state in which nobody can move is a deadlock.
  *
  * Switches: N; EVICT, PUSH, ATOMICS, HOLDS, AHEAD: what ranks do beside loads and stores; LIVE: the
- * home looks at its senders in turn; ASK_AFTER_POISON; MUT_*: the protocol without one of its rules,
+ * home looks at its senders in turn; MUT_*: the protocol without one of its rules,
  * and with it FLAG_UNCHECKED: let what follows from a wrong flag show.
  */
 #ifndef N
@@ -316,11 +316,11 @@ inline chain_finish(r)
 	chain[r] = 0;
 	if
 	:: poisoned[r] && demanded[r] ->
-#ifdef ASK_AFTER_POISON
+#ifdef MUT_RETRY
+		chain_start(r)
+#else
 		poisoned[r] = 0;
 		ask(r, P_GETS, GETS)
-#else
-		chain_start(r)
 #endif
 	:: poisoned[r] && !demanded[r] -> poisoned[r] = 0; pend[r] = 0
 	:: !poisoned[r] && saw_clean[r] -> cur[r] = buf[r]; arrived(r, S)

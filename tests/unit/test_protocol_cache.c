@@ -537,6 +537,36 @@ static void cache_unhold__push_crosses_a_recall(void **state)
 	}
 }
 
+/* What the push left is held: the recall that crossed it waits as any other. */
+static void cache_unhold__push_crosses_a_recall_of_a_held_page(void **state)
+{
+	static const bool before[] = { false, true };
+	uint64_t page;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		struct cluster *c = pushed(&page);
+
+		cache_write(cluster_rank(c, 2), page, 0, false);
+		cluster_deliver(c, 2, 0);
+		if (before[i])
+			cache_hold(cluster_rank(c, 1), page, false);
+		cache_unhold(cluster_rank(c, 1), page, 1, true, true);
+		if (!before[i])
+			cache_hold(cluster_rank(c, 1), page, false);
+		cluster_expect(c, 0, 1, MSG_FWD_GETM);
+		cluster_expect(c, 1, 0, MSG_PUTM);
+		cluster_run(c);
+		assert_true(cluster_load(c, 1, page, 0));
+		assert_false(cluster_store(c, 2, page, 0));
+		cache_unhold(cluster_rank(c, 1), page, 1, false, false);
+		cluster_expect(c, 1, 0, MSG_WRITE_BACK);
+		cluster_run(c);
+		assert_true(cluster_store(c, 2, page, 0));
+		finish(c);
+	}
+}
+
 /* Pushed, evicted and read again while a FwdGetM is on its way: that read is not registered. */
 static void cache_unhold__push_undone_poisons_the_chain(void **state)
 {
@@ -628,6 +658,7 @@ int main(void)
 		cmocka_unit_test(cache_atomic__owner_needs_no_home),
 		cmocka_unit_test(cache_unhold__push_leaves_a_clean_page),
 		cmocka_unit_test(cache_unhold__push_crosses_a_recall),
+		cmocka_unit_test(cache_unhold__push_crosses_a_recall_of_a_held_page),
 		cmocka_unit_test(cache_unhold__push_undone_poisons_the_chain),
 		cmocka_unit_test(cache_unhold__pushes_runs),
 		cmocka_unit_test(cache_unhold__home_pushes_its_own),
