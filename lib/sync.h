@@ -74,8 +74,11 @@ int sync_sem_wait(struct sync *s, uint64_t key, struct sync_wait *w, bool try_on
  * held. -ENOMEM, -EHOSTDOWN (w->blame: the home is down): lock_key is released all the same.
  */
 int sync_cond_wait(struct sync *s, uint64_t key, uint64_t lock_key, struct sync_wait *w);
-/* Asynchronous. -EHOSTDOWN. */
-int sync_cond_signal(struct sync *s, uint64_t key, bool all);
+/*
+ * 0: done. 1: w waits for the home's word that it is. -EHOSTDOWN (w->blame). One that was cancelled
+ * has taken place, or will.
+ */
+int sync_cond_signal(struct sync *s, uint64_t key, bool all, struct sync_wait *w);
 
 /*
  * Withdraw a wait that timed out. 0: w is free, result says how it ended (-ETIMEDOUT). 1: the home

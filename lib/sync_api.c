@@ -259,16 +259,23 @@ int dsm_cond_wait_timed(struct dsm *dsm, const volatile void *cond, const volati
 
 static int cond_signal(struct dsm *d, const volatile void *cond, bool all)
 {
-	struct sync_call none;
+	struct sync_call c;
 	int err;
 
 	error_clear();
+	call_init(&c);
 	node_lock(d);
-	err = sync_cond_signal(d->sync, (uintptr_t)cond, all);
+	err = sync_cond_signal(d->sync, (uintptr_t)cond, all, &c.wait);
 	leave(d);
-	call_init(&none);
-	none.wait.blame = sync_home(d->sync, (uintptr_t)cond);
-	return explain(err, &none, "condition variable", cond, WIRE_NO_RANK);
+	if (err == 1)
+		err = finish(d, &c, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
+	if (err == -ETIMEDOUT)
+		return error_set(ETIMEDOUT,
+				 "condition variable %p: its home, rank %u, did not confirm the "
+				 "signal in time; it may still come",
+				 (const void *)(uintptr_t)cond,
+				 sync_home(d->sync, (uintptr_t)cond));
+	return explain(err, &c, "condition variable", cond, WIRE_NO_RANK);
 }
 
 int dsm_cond_signal(struct dsm *dsm, const volatile void *cond)

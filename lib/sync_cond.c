@@ -13,10 +13,17 @@
  * A wait that ends before the acknowledgement (a death, no memory, given up) releases the lock as
  * it ends, so a woken thread always finds it released.
  *
- * A signal takes effect when it arrives at the home: it wakes who is queued then, possibly a thread
- * that came after it was sent. It takes the thread from the queue before the answer leaves; a
- * cancel that crosses it finds nothing, and the wait ends as signalled. A signal for a rank that
- * died before it was told is lost.
+ * A signal takes effect when it arrives at the home: it wakes who is queued then, and is not kept.
+ * The caller waits for the home's answer: were it to go on at once, its later messages, a barrier's
+ * say, could overtake the signal on other ways, and a thread that began to wait only after them
+ * would be woken by it. So whoever waits after the call has returned is not woken by it, in any
+ * rank; and who signals with the lock held wakes none but those that waited before it took the
+ * lock. The home's agent answers, which waits for no lock of the application's: to signal with the
+ * lock held is slower by a round trip, and cannot dead-lock.
+ *
+ * A signal takes the thread from the queue before the answers leave; a cancel that crosses it finds
+ * nothing, and the wait ends as signalled. A signal for a rank that died before it was told is
+ * lost.
  */
 #include <errno.h>
 
@@ -108,18 +115,21 @@ int sync_cond_wait(struct sync *s, uint64_t key, uint64_t lock_key, struct sync_
 	return 1;
 }
 
-int sync_cond_signal(struct sync *s, uint64_t key, bool all)
+int sync_cond_signal(struct sync *s, uint64_t key, bool all, struct sync_wait *w)
 {
 	struct msg m = { .kind = MSG_COND_SIGNAL, .flags = all ? MSG_ALL : 0, .page = key };
-	int rc = sync_home_check(s, key, NULL, "condition variable");
+	int rc = sync_home_check(s, key, w, "condition variable");
 
 	if (rc)
 		return rc;
-	if (sync_home(s, key) == s->rank)
+	if (sync_home(s, key) == s->rank) {
 		cond_wake(s, key, all);
-	else
-		sync_send(s, sync_home(s, key), &m);
-	return 0;
+		return 0;
+	}
+	wait_begin(s, w, WAIT_COND_DONE, key);
+	m.word[0] = w->id;
+	sync_send(s, sync_home(s, key), &m);
+	return 1;
 }
 
 void cond_message_wait(struct sync *s, const struct msg *m)
@@ -143,7 +153,11 @@ void cond_message_queued(struct sync *s, const struct msg *m)
 
 void cond_message_signal(struct sync *s, const struct msg *m)
 {
+	struct entry to = { .rank = m->src, .id = (uint32_t)m->word[0] };
+
 	cond_wake(s, m->page, m->flags & MSG_ALL);
+	if (to.id)
+		sync_reply(s, MSG_COND_REPLY, m->page, &to, 0, WIRE_NO_RANK, WIRE_NO_RANK);
 }
 
 void cond_message_cancel(struct sync *s, const struct msg *m)
@@ -164,6 +178,8 @@ void cond_message_reply(struct sync *s, const struct msg *m)
 
 	if (!w)
 		w = wait_find(s, WAIT_COND_ENTERING, m->page, m->word[0]);
+	if (!w)
+		w = wait_find(s, WAIT_COND_DONE, m->page, m->word[0]);
 	if (w)
 		wait_reply(s, w, m);
 }

@@ -130,6 +130,7 @@ enum wait_kind {
 	WAIT_SEM_DONE, /* a post or set: done when it arrives, only the answer is missing */
 	WAIT_COND_ENTERING, /* not known to be enqueued: lock_key is still held */
 	WAIT_COND,
+	WAIT_COND_DONE, /* a signal: as WAIT_SEM_DONE */
 	WAIT_BARRIER,
 	WAIT_LEAVE,
 };

@@ -147,7 +147,7 @@ int sync_cancel(struct sync *s, struct sync_wait *w)
 	case WAIT_COND_ENTERING:
 		m.kind = MSG_COND_CANCEL;
 		break;
-	default: /* WAIT_SEM_DONE: it has taken place, the answer is on its way */
+	default: /* WAIT_SEM_DONE, WAIT_COND_DONE: it takes place, only the answer is missing */
 		break;
 	}
 	if (w->cancelled) {

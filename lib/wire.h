@@ -76,7 +76,7 @@ enum msg_kind {
 	MSG_SEM_REPLY, /* home to rank: id; word[1]: errno or 0 */
 	MSG_COND_WAIT, /* rank to home: id */
 	MSG_COND_QUEUED, /* home to rank: id: the lock may be released */
-	MSG_COND_SIGNAL, /* rank to home; flags: MSG_ALL */
+	MSG_COND_SIGNAL, /* rank to home: id, 0: no answer wanted; flags: MSG_ALL */
 	MSG_COND_CANCEL, /* rank to home: id */
 	MSG_COND_REPLY, /* home to rank: id; word[1]: errno or 0 */
 	MSG_BARRIER, /* page: epoch; word[0]: round */

@@ -245,7 +245,10 @@ int dsm_barrier(struct dsm *dsm);
  * Condition variable: release the lock, wait for a signal, take the lock again, as
  * pthread_cond_wait(). Wait in a loop that tests the condition: another thread may run first. The
  * lock is held again on return, also after -ETIMEDOUT; not after -EHOSTDOWN. -EPERM: lock not held.
- * Signal wakes the longest-waiting thread of any rank, if there is one; broadcast wakes all.
+ * Signal wakes the longest-waiting thread of any rank, if there is one; broadcast wakes all. With
+ * or without the lock held. It is done when the call returns, and not kept: a wait that begins
+ * after that is not ended by it, in any rank. Both block until the object's home has answered.
+ * -EHOSTDOWN: the object's home died. -ETIMEDOUT: it did not answer within timeout_ms.
  */
 int dsm_cond_wait(struct dsm *dsm, const volatile void *cond, const volatile void *lock);
 int dsm_cond_wait_timed(struct dsm *dsm, const volatile void *cond, const volatile void *lock,

@@ -210,6 +210,33 @@ static void in_conditions(struct rank *r)
 	CHECK(woken > 0 && woken < NAMES);
 }
 
+/* The home of some is stopped, so that the signal waits for its answer; then it dies. */
+static void *signal_cond(void *arg)
+{
+	struct waiting *w = arg;
+
+	w->result = dsm_cond_signal(w->rank->d, name_of(w->i));
+	w->blames = rank_said(w->rank->victim);
+	return NULL;
+}
+
+static void in_signals(struct rank *r)
+{
+	struct waiting w[NAMES];
+	unsigned done = 0;
+
+	rank_ready();
+	rank_await_go();
+	in_threads(r, w, NAMES, signal_cond);
+	for (unsigned i = 0; i < NAMES; i++) {
+		CHECK(pthread_join(w[i].thread, NULL) == 0);
+		CHECK(w[i].result == 0 || w[i].result == -EHOSTDOWN);
+		CHECK(w[i].result == 0 || w[i].blames);
+		done += w[i].result == 0;
+	}
+	CHECK(done > 0 && done < NAMES);
+}
+
 /*
  * A rank that is stopped, and goes on
  */
@@ -225,6 +252,18 @@ static void stopped_with_locks(struct rank *r)
 		CHECK_IS(dsm_unlock(r->d, name_of(i)), 0);
 }
 
+/* One signal to a home that does not answer. */
+static void signals_stopped(struct rank *r)
+{
+	unsigned i = 0;
+	int err = 0;
+
+	for (; err == 0 && i < NAMES; i++)
+		err = dsm_cond_signal(r->d, name_of(i));
+	CHECK_IS(err, -ETIMEDOUT);
+	CHECK(rank_said(r->victim));
+}
+
 static void waits_for_stopped(struct rank *r)
 {
 	CHECK_IS(dsm_barrier(r->d), 0);
@@ -234,6 +273,7 @@ static void waits_for_stopped(struct rank *r)
 		CHECK_BLAMES(dsm_lock_timed(r->d, name_of(i), 20), ETIMEDOUT, r->victim);
 		CHECK_IS(dsm_unlock(r->d, name_of(i)), -EPERM);
 	}
+	signals_stopped(r);
 	rank_ready();
 	rank_await_go();
 	for (unsigned i = 0; i < NAMES; i++) {
@@ -252,6 +292,7 @@ const struct scenario sync_scenarios[] = {
 	{ "lock_held_by_survivor", KILL_READY, asks_nothing, keeps_locks, NULL, 0, false },
 	{ "semaphore", KILL_WAITING, victim_dies, in_semaphores, NULL, 0, false },
 	{ "condition", KILL_WAITING, victim_dies, in_conditions, NULL, 0, false },
+	{ "signal", KILL_FROZEN, victim_dies, in_signals, NULL, 0, false },
 	{ "stopped_lock", STOP, stopped_with_locks, waits_for_stopped, NULL, 800, false },
 	{ NULL, KILL_READY, NULL, NULL, NULL, 0, false },
 };

@@ -871,6 +871,18 @@ static void sync_sem__no_memory(void **state)
  * Condition variables
  */
 
+/* Signal, and let the network settle. */
+static void signal_one(struct net *net, unsigned rank, uint64_t cond, bool all)
+{
+	struct sync_wait w;
+
+	if (sync_cond_signal(net->s[rank], cond, all, &w) == 1) {
+		net_run(net);
+		assert_ended(&w, 0);
+	}
+	net_run(net);
+}
+
 static void sync_cond__lock_is_held_until_queued(void **state)
 {
 	struct net *net = setup(4);
@@ -887,8 +899,7 @@ static void sync_cond__lock_is_held_until_queued(void **state)
 	assert_true(net_step_pair(net, 3, 0));
 	net_run(net);
 	assert_ended(&v, 0);
-	assert_int_equal(sync_cond_signal(net->s[1], cond, false), 0);
-	net_run(net);
+	signal_one(net, 1, cond, false);
 	assert_ended(&w, 0);
 	assert_int_equal(net->s[3]->objects.in_use, 0);
 	net_destroy(net);
@@ -906,20 +917,65 @@ static void sync_cond__signal_and_broadcast(void **state)
 		assert_int_equal(sync_cond_wait(net->s[r], cond, lock, &w[r]), 1);
 		net_run(net);
 	}
-	assert_int_equal(sync_cond_signal(net->s[3], cond, false), 0);
-	net_run(net);
+	signal_one(net, 3, cond, false);
 	assert_ended(&w[0], 0);
 	assert_int_equal(w[1].kind, WAIT_COND);
 	assert_int_equal(sync_cancel(net->s[2], &w[2]), 1);
 	net_run(net);
 	assert_ended(&w[2], -ETIMEDOUT);
-	assert_int_equal(sync_cond_signal(net->s[0], cond, true), 0);
-	net_run(net);
+	signal_one(net, 0, cond, true);
 	assert_ended(&w[1], 0);
 	assert_ended(&w[3], 0);
-	assert_int_equal(sync_cond_signal(net->s[0], cond, false), 0);
-	net_run(net);
+	signal_one(net, 0, cond, false);
 	assert_int_equal(net->s[3]->entries.in_use, 0);
+	net_destroy(net);
+}
+
+/* A signal that is delayed on its way: the call has not returned, so that nothing that comes after
+ * it, by whatever way, overtakes it. */
+static void sync_cond__signal_is_done_on_return(void **state)
+{
+	struct net *net = setup(4);
+	uint64_t cond = key_at(net, 3, 0), lock = key_at(net, 0, 0);
+	struct sync_wait signal, w;
+
+	(void)state;
+	for (unsigned all = 0; all < 2; all++) {
+		int rc = sync_cond_signal(net->s[1], cond, all, &signal);
+
+		while (rc == 1 && signal.kind != WAIT_NONE)
+			assert_true(net_step(net));
+		/* Only now, and elsewhere; and what the wait sends is the first to arrive. */
+		take(net, 0, lock);
+		assert_int_equal(sync_cond_wait(net->s[0], cond, lock, &w), 1);
+		assert_true(net_step_pair(net, 0, 3));
+		net_run(net);
+		assert_int_equal(w.kind, WAIT_COND);
+		assert_int_equal(sync_cancel(net->s[0], &w), 1);
+		net_run(net);
+		assert_ended(&w, -ETIMEDOUT);
+	}
+	net_destroy(net);
+}
+
+/* A signal whose home dies, or does not answer. */
+static void sync_cond__signal_unanswered(void **state)
+{
+	struct net *net = setup(4);
+	uint64_t cond = key_at(net, 3, 0);
+	struct sync_wait w;
+
+	(void)state;
+	assert_int_equal(sync_cond_signal(net->s[0], cond, false, &w), 1);
+	assert_int_equal(sync_cancel(net->s[0], &w), 1);
+	assert_int_equal(sync_cancel(net->s[0], &w), 0);
+	assert_ended(&w, -ETIMEDOUT);
+	net_run(net); /* the answer finds nobody */
+	assert_int_equal(sync_cond_signal(net->s[0], cond, true, &w), 1);
+	net_kill(net, 3, false);
+	net_run(net);
+	assert_down(&w, 3);
+	assert_int_equal(net->s[0]->objects.in_use, 0);
 	net_destroy(net);
 }
 
@@ -952,7 +1008,8 @@ static void sync_cond__lock_is_released_on_failure(void **state)
 	assert_down(&w, 3);
 	take(net, 0, lock);
 	assert_int_equal(sync_cond_wait(net->s[0], cond, lock, &w), -EHOSTDOWN);
-	assert_int_equal(sync_cond_signal(net->s[0], cond, false), -EHOSTDOWN);
+	assert_int_equal(sync_cond_signal(net->s[0], cond, false, &w), -EHOSTDOWN);
+	assert_int_equal(w.blame, 3);
 	take(net, 1, lock);
 	net_destroy(net);
 }
@@ -1136,7 +1193,17 @@ static void sync_barrier__dead_before_it_left(void **state)
  * one alone, SYNC_TEST_RUNS so many. */
 static uint64_t current_seed = NO_SEED;
 
-enum op { OP_IDLE, OP_LOCK, OP_TRY, OP_SEM_WAIT, OP_SEM_TRY, OP_SEM_POST, OP_COND, OP_BARRIER };
+enum op {
+	OP_IDLE,
+	OP_LOCK,
+	OP_TRY,
+	OP_SEM_WAIT,
+	OP_SEM_TRY,
+	OP_SEM_POST,
+	OP_COND,
+	OP_SIGNAL,
+	OP_BARRIER
+};
 
 struct thread {
 	struct sync_wait w;
@@ -1147,6 +1214,7 @@ struct thread {
 	bool cancelled;
 	bool saw_taken; /* a try: the lock was taken or claimed at some time since it began */
 	uint64_t arrived; /* at the lock's home, 0: never */
+	uint64_t signals; /* model.signals when the wait on a condition began */
 };
 
 struct model {
@@ -1160,8 +1228,8 @@ struct model {
 	bool owner_died[KEYS];
 	uint64_t arrivals[KEYS], granted[KEYS];
 	int64_t units[KEYS];
+	uint64_t signals[KEYS]; /* and broadcasts, to cond[k] */
 	int64_t sleeping[KEYS]; /* waits on cond[k] that nobody signalled */
-	bool broadcast[KEYS]; /* to cond[k] */
 	bool abandoned[KEYS]; /* a wait for lock[k]: it stands in the queue for a while */
 	uint64_t grants, timeouts, busy, downs;
 };
@@ -1262,6 +1330,8 @@ static void model_ended(struct model *m, struct thread *t, int result)
 		m->units[t->key]++;
 	else if (op == OP_BARRIER)
 		model_barrier_passed(m, t);
+	else if (op == OP_COND && !m->cancels && !m->deaths)
+		assert_true(m->signals[t->key] > t->signals); /* not by one of before */
 	t->op = OP_IDLE;
 }
 
@@ -1374,7 +1444,21 @@ static void thread_cond_wait(struct model *m, struct thread *t, unsigned k)
 	thread_begin(t, OP_COND, k);
 	t->holds = -1;
 	m->sleeping[k]++;
+	t->signals = m->signals[k];
 	rc = sync_cond_wait(m->net->s[t->rank], m->cond[k], m->lock[k], &t->w);
+	if (rc != 1)
+		model_ended(m, t, rc);
+}
+
+/* The lock is held until the signal is done, so no other thread begins to wait meanwhile. */
+static void thread_signal(struct model *m, struct thread *t, unsigned k, bool all)
+{
+	int rc;
+
+	thread_begin(t, OP_SIGNAL, k);
+	m->signals[k]++;
+	m->sleeping[k] = all ? 0 : m->sleeping[k] - 1;
+	rc = sync_cond_signal(m->net->s[t->rank], m->cond[k], all, &t->w);
 	if (rc != 1)
 		model_ended(m, t, rc);
 }
@@ -1389,9 +1473,8 @@ static void thread_holds(struct model *m, struct thread *t, bool more)
 		return;
 	}
 	if (m->sleeping[k] > 0 && what < 4) {
-		sync_cond_signal(s, m->cond[k], what == 1);
-		m->sleeping[k] = what == 1 ? 0 : m->sleeping[k] - 1;
-		m->broadcast[k] |= what == 1;
+		thread_signal(m, t, k, what == 1);
+		return;
 	}
 	t->holds = -1;
 	m->owner[k] = NULL;
@@ -1476,8 +1559,7 @@ static void model_drain(struct model *m)
 	}
 }
 
-/* A signal that found a sleeper woke one, no more and no less; a broadcast may have met later ones.
- */
+/* A signal that found a sleeper woke one, no more and no less; a broadcast all that slept then. */
 static void model_check_sleepers(struct model *m)
 {
 	for (unsigned k = 0; k < KEYS; k++) {
@@ -1485,10 +1567,7 @@ static void model_check_sleepers(struct model *m)
 
 		for (unsigned i = 0; i < m->nthreads; i++)
 			n += m->thread[i].op == OP_COND && m->thread[i].key == k;
-		if (m->broadcast[k])
-			assert_true(n <= m->sleeping[k]);
-		else
-			assert_int_equal(n, m->sleeping[k]);
+		assert_int_equal(n, m->sleeping[k]);
 	}
 }
 
@@ -1699,6 +1778,8 @@ int main(void)
 		cmocka_unit_test(sync_sem__no_memory),
 		cmocka_unit_test(sync_cond__lock_is_held_until_queued),
 		cmocka_unit_test(sync_cond__signal_and_broadcast),
+		cmocka_unit_test(sync_cond__signal_is_done_on_return),
+		cmocka_unit_test(sync_cond__signal_unanswered),
 		cmocka_unit_test(sync_cond__lock_is_released_on_failure),
 		cmocka_unit_test(sync_barrier__sizes),
 		cmocka_unit_test(sync_barrier__busy),
