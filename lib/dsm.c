@@ -289,6 +289,8 @@ int dsm_init(struct dsm **dsm, const struct dsm_config *config)
 		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
 	pool_init(&d->local_pool, sizeof(struct cds_list_head) + sizeof(struct msg_region));
 	d->first_down = WIRE_NO_RANK;
+	for (unsigned r = 0; r < RANKS_MAX; r++)
+		d->left_for[r] = WIRE_NO_RANK;
 	/* A message to the own rank cannot be refused. */
 	err = pool_reserve(&d->local_pool) ? 0 : error_set_sys(ENOMEM, "no memory for messages");
 	if (err == 0)
@@ -349,10 +351,24 @@ static void print_stats(struct dsm *d)
 	stats_print(&sum, d->parts_complete + 1);
 }
 
+/* This rank goes without the others: they hear why before they see its end. */
+static void say_left(struct dsm *d, unsigned blame)
+{
+	struct msg m = { .kind = MSG_LEFT, .slots = 1, .src = (uint16_t)d->rank };
+
+	m.word[0] = node_cause(d, blame);
+	node_lock(d);
+	for (unsigned r = 0; r < d->size; r++)
+		if (r != d->rank && !rankset_has(&d->down, r))
+			node_send(d, r, &m);
+	node_unlock(d);
+}
+
 int dsm_fini(struct dsm *dsm)
 {
 	char text[ERROR_TEXT_MAX];
 	struct hold *h, *next;
+	unsigned blame;
 	int err;
 
 	error_clear();
@@ -361,10 +377,12 @@ int dsm_fini(struct dsm *dsm)
 	if (dsm->sum_stats && dsm->rank != 0)
 		send_stats(dsm);
 	node_unlock(dsm);
-	err = sync_leave(dsm);
+	err = sync_leave(dsm, &blame);
 	if (err == 0 && dsm->parts)
 		print_stats(dsm);
 	snprintf(text, sizeof(text), "%s", error_text());
+	if (err < 0)
+		say_left(dsm, blame);
 	cds_list_for_each_entry_safe (h, next, &dsm->holds, link)
 		free(h);
 	destroy(dsm);

@@ -4,6 +4,7 @@
  * messages go to the part that they are for, deaths go to all.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -90,6 +91,44 @@ static void on_stats(struct dsm *d, const struct msg *m)
 	}
 }
 
+/*
+ * A rank that is told of a death leaves by dsm_fini() without waiting for the others, and to them
+ * its end looks like one more death, which they may even see before the first: a dying process
+ * closes its connections one by one. So it says why it goes.
+ */
+
+static void on_left(struct dsm *d, const struct msg *m)
+{
+	unsigned cause = m->word[0] < d->size ? (unsigned)m->word[0] : m->src;
+
+	if (m->src < d->size)
+		__atomic_store_n(&d->left_for[m->src], (uint16_t)cause, __ATOMIC_RELAXED);
+}
+
+unsigned node_cause(const struct dsm *d, unsigned rank)
+{
+	unsigned cause = WIRE_NO_RANK;
+
+	if (rank < d->size)
+		cause = __atomic_load_n(&d->left_for[rank], __ATOMIC_RELAXED);
+	return cause == WIRE_NO_RANK ? rank : cause;
+}
+
+struct fate node_fate(const struct dsm *d, unsigned rank)
+{
+	unsigned cause = node_cause(d, rank);
+	struct fate f;
+
+	if (cause != rank)
+		snprintf(f.text, sizeof(f.text), "rank %u has left, since rank %u has died", rank,
+			 cause);
+	else if (rank < d->size && d->left_for[rank] == rank)
+		snprintf(f.text, sizeof(f.text), "rank %u has left by dsm_fini()", rank);
+	else
+		snprintf(f.text, sizeof(f.text), "rank %u has died", rank);
+	return f;
+}
+
 static void dispatch(struct dsm *d, const struct msg *m)
 {
 	if (m->kind <= MSG_GRANT_ERROR) {
@@ -100,6 +139,8 @@ static void dispatch(struct dsm *d, const struct msg *m)
 		region_message(d, m);
 	} else if (m->kind == MSG_STATS) {
 		on_stats(d, m);
+	} else if (m->kind == MSG_LEFT) {
+		on_left(d, m);
 	} else {
 		sync_message(d->sync, m);
 	}
@@ -140,12 +181,14 @@ static void rank_down(void *ctx, unsigned rank)
 
 	if (rankset_has(&d->down, rank))
 		return;
-	if (!d->leaving)
+	if (!d->leaving && d->left_for[rank] != WIRE_NO_RANK)
+		log_info("%s", node_fate(d, rank).text);
+	else if (!d->leaving)
 		log_warn("lost the connection to rank %u: it died or left without dsm_fini()",
 			 rank);
 	rankset_add(&d->down, rank);
 	if (d->first_down == WIRE_NO_RANK)
-		d->first_down = rank;
+		d->first_down = node_cause(d, rank);
 	sync_rank_down(d->sync, rank);
 	region_rank_down(d, rank);
 	protocol_rank_down(&d->protocol, rank);

@@ -68,6 +68,8 @@ struct dsm {
 	struct rankset down;
 	struct rankset blamed; /* ranks whose loss of pages has been logged */
 	unsigned first_down; /* the first rank that died, or WIRE_NO_RANK */
+	uint16_t left_for[RANKS_MAX]; /* of a rank that said MSG_LEFT: on whose account, or itself;
+				       * WIRE_NO_RANK: it has not */
 	bool leaving; /* dsm_fini() has begun */
 	bool sum_stats; /* rank 0 wants everybody's statistics at the end */
 	struct stats *parts; /* at rank 0: what the others sent, by rank */
@@ -124,6 +126,14 @@ extern const struct transport_handler node_handler;
 void node_send(struct dsm *d, unsigned rank, const struct msg *m);
 /* Deliver messages to the own rank: at the end of every event. */
 void node_run_local(struct dsm *d);
+/* What has become of a rank that is down: "rank 2 has died", or "rank 1 has left, since rank 2 has
+ * died". Any thread. */
+struct fate {
+	char text[80];
+};
+struct fate node_fate(const struct dsm *d, unsigned rank);
+/* On whose account a rank is gone: a rank that has left names another, who died. Any thread. */
+unsigned node_cause(const struct dsm *d, unsigned rank);
 /* The transport's upcall: handle one message; ctx is the struct dsm. */
 void node_message(void *ctx, const struct msg *m);
 
@@ -164,7 +174,7 @@ void region_home_known(struct dsm *d, uint64_t block);
 
 /* sync_api.c: the state machines' upcall, and the last barrier. */
 void sync_call_done(void *env, struct sync_wait *w);
-int sync_leave(struct dsm *dsm);
+int sync_leave(struct dsm *dsm, unsigned *blame);
 
 /* agent.c */
 int agent_start(struct dsm *d);

@@ -161,8 +161,8 @@ static int explain_alloc(const struct dsm *d, int err, size_t len, const struct 
 				 "place the region otherwise (attr.home)",
 				 answer->blame, len);
 	case -EHOSTDOWN:
-		return error_set(EHOSTDOWN, "rank %u has died; no region can be created any more",
-				 answer->blame);
+		return error_set(EHOSTDOWN, "no region can be created any more: %s",
+				 node_fate(d, answer->blame).text);
 	case -ETIMEDOUT:
 		return err; /* has its text */
 	default:
@@ -236,7 +236,8 @@ int dsm_free(struct dsm *dsm, void *ptr)
 	if (err == -EINVAL)
 		return error_set(EINVAL, "%p is not the start of a region (freed before?)", ptr);
 	if (err == -EHOSTDOWN)
-		return error_set(EHOSTDOWN, "rank 0 has died; it keeps the regions");
+		return error_set(EHOSTDOWN, "rank 0, which keeps the regions, is gone: %s",
+				 node_fate(dsm, 0).text);
 	return err;
 }
 
@@ -271,9 +272,8 @@ int region_home_unknown(const struct dsm *d, uint64_t block, int err)
 
 	switch (err) {
 	case -EHOSTDOWN:
-		return error_set(EHOSTDOWN,
-				 "rank %u has died, which knew the home of the block at %p",
-				 region_arbiter(d, block), addr);
+		return error_set(EHOSTDOWN, "who knew the home of the block at %p is gone: %s",
+				 addr, node_fate(d, region_arbiter(d, block)).text);
 	case -ETIMEDOUT:
 		return error_set(ETIMEDOUT,
 				 "rank %u has not told in time where the block at %p lives",

@@ -61,8 +61,8 @@ static int finish(struct dsm *d, struct sync_call *c, uint64_t deadline_ns)
 }
 
 /* Put a failure into words. */
-static int explain(int err, const struct sync_call *c, const char *what, const volatile void *name,
-		   unsigned holder)
+static int explain(const struct dsm *d, int err, const struct sync_call *c, const char *what,
+		   const volatile void *name, unsigned holder)
 {
 	const void *n = (const void *)(uintptr_t)name;
 
@@ -70,8 +70,8 @@ static int explain(int err, const struct sync_call *c, const char *what, const v
 	case 0:
 		return 0;
 	case -EHOSTDOWN:
-		return error_set(EHOSTDOWN, "%s %p: rank %u has died, which held or kept it", what,
-				 n, c->wait.blame);
+		return error_set(EHOSTDOWN, "%s %p: who held or kept it is gone: %s", what, n,
+				 node_fate(d, c->wait.blame).text);
 	case -ETIMEDOUT:
 		if (holder == WIRE_NO_RANK)
 			return error_set(ETIMEDOUT, "%s %p: not had in time", what, n);
@@ -126,7 +126,7 @@ static int lock(struct dsm *d, const volatile void *name, bool try_only, uint64_
 		__atomic_store_n(&d->lock_moved, err == 0, __ATOMIC_RELAXED);
 	}
 	if (err < 0)
-		return explain(err, &c, "lock", name, lock_holder(d, key));
+		return explain(d, err, &c, "lock", name, lock_holder(d, key));
 	stats_inc(&d->stats.pub.lock_acquires);
 	stats_record(&d->stats.pub.lock_ns, clock_ns() - start);
 	return 0;
@@ -165,14 +165,14 @@ int dsm_unlock(struct dsm *dsm, const volatile void *name)
 	    agent_may_poll(dsm, clock_ns()))
 		agent_kick(dsm);
 	call_init(&none);
-	return explain(err, &none, "lock", name, WIRE_NO_RANK);
+	return explain(dsm, err, &none, "lock", name, WIRE_NO_RANK);
 }
 
 /*
  * Barriers
  */
 
-static int barrier(struct dsm *d, bool last)
+static int barrier(struct dsm *d, bool last, unsigned *blame)
 {
 	uint64_t deadline = node_deadline(DSM_FOREVER, d->settings.sync_timeout_ms);
 	struct sync_call c;
@@ -184,9 +184,10 @@ static int barrier(struct dsm *d, bool last)
 	leave(d);
 	if (err == 1)
 		err = finish(d, &c, deadline);
+	*blame = c.wait.blame;
 	switch (err) {
 	case -EHOSTDOWN:
-		return error_set(EHOSTDOWN, "barrier: rank %u has died", c.wait.blame);
+		return error_set(EHOSTDOWN, "barrier: %s", node_fate(d, *blame).text);
 	case -ETIMEDOUT:
 		return error_set(ETIMEDOUT, "barrier: not every rank came within %llu ms",
 				 (unsigned long long)d->settings.sync_timeout_ms);
@@ -200,10 +201,11 @@ static int barrier(struct dsm *d, bool last)
 int dsm_barrier(struct dsm *dsm)
 {
 	uint64_t start = clock_ns();
+	unsigned blame;
 	int err;
 
 	error_clear();
-	err = barrier(dsm, false);
+	err = barrier(dsm, false, &blame);
 	if (err < 0)
 		return err;
 	stats_inc(&dsm->stats.pub.barriers);
@@ -211,9 +213,9 @@ int dsm_barrier(struct dsm *dsm)
 	return 0;
 }
 
-int sync_leave(struct dsm *dsm)
+int sync_leave(struct dsm *dsm, unsigned *blame)
 {
-	return barrier(dsm, true);
+	return barrier(dsm, true, blame);
 }
 
 /*
@@ -232,16 +234,16 @@ static int cond_wait(struct dsm *d, const volatile void *cond, const volatile vo
 	err = sync_cond_wait(d->sync, (uintptr_t)cond, (uintptr_t)lock_name, &c.wait);
 	leave(d);
 	if (err == -EPERM)
-		return explain(err, &c, "lock", lock_name, WIRE_NO_RANK);
+		return explain(d, err, &c, "lock", lock_name, WIRE_NO_RANK);
 	if (err == 1)
 		err = finish(d, &c, deadline_ns);
 	if (err == -EHOSTDOWN)
-		return explain(err, &c, "condition variable", cond, WIRE_NO_RANK);
+		return explain(d, err, &c, "condition variable", cond, WIRE_NO_RANK);
 	lock_err =
 		lock(d, lock_name, false, node_deadline(DSM_FOREVER, d->settings.sync_timeout_ms));
 	if (lock_err < 0)
 		return lock_err;
-	return explain(err, &c, "condition variable", cond, WIRE_NO_RANK);
+	return explain(d, err, &c, "condition variable", cond, WIRE_NO_RANK);
 }
 
 int dsm_cond_wait(struct dsm *dsm, const volatile void *cond, const volatile void *lock_name)
@@ -275,7 +277,7 @@ static int cond_signal(struct dsm *d, const volatile void *cond, bool all)
 				 "signal in time; it may still come",
 				 (const void *)(uintptr_t)cond,
 				 sync_home(d->sync, (uintptr_t)cond));
-	return explain(err, &c, "condition variable", cond, WIRE_NO_RANK);
+	return explain(d, err, &c, "condition variable", cond, WIRE_NO_RANK);
 }
 
 int dsm_cond_signal(struct dsm *dsm, const volatile void *cond)
@@ -321,7 +323,7 @@ static int sem(struct dsm *d, const volatile void *name, enum sem_op op, uint32_
 	err = sem_begin(d, (uintptr_t)name, op, value, &c);
 	if (err == 1)
 		err = finish(d, &c, deadline_ns);
-	return explain(err, &c, "semaphore", name, WIRE_NO_RANK);
+	return explain(d, err, &c, "semaphore", name, WIRE_NO_RANK);
 }
 
 int dsm_sem_init(struct dsm *dsm, const volatile void *name, unsigned value)

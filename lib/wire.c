@@ -52,6 +52,7 @@ static const char *const names[MSG_KINDS] = {
 	[MSG_BARRIER] = "Barrier",
 	[MSG_STATS] = "Stats",
 	[MSG_LEAVE] = "Leave",
+	[MSG_LEFT] = "Left",
 };
 
 const char *msg_name(unsigned kind)

@@ -84,6 +84,8 @@ enum msg_kind {
 	MSG_STATS, /* arg: index of the first word; word[]: values */
 	MSG_LEAVE, /* the barrier of dsm_fini(): page: epoch; word[0]: round; flags: MSG_FAILED;
 		    * word[1]: rank that died */
+	MSG_LEFT, /* to all, from dsm_fini() that leaves without the others: word[0]: rank that
+		   * died, or WIRE_NO_RANK */
 	MSG_KINDS
 };
 

@@ -158,12 +158,60 @@ static int leaves_at_once(struct rank *r)
 	return 0;
 }
 
+/*
+ * One survivor leaves by dsm_fini(), and what it kept is gone with it. Whatever the last one is
+ * told then, it is told who died.
+ */
+
+static void leaves_alone(struct rank *r)
+{
+	rank_ready();
+	rank_await_go();
+	rank_until_down(r);
+	/* and goes on into dsm_fini() */
+}
+
+/* A lock whose home, or whose holder, is the rank that leaves; there is one among so many. */
+static bool has_noticed(const struct rank *r)
+{
+	bool noticed = false;
+
+	for (uintptr_t i = 1; i <= 32; i++) {
+		int err = dsm_lock(r->d, (const void *)(i * 64));
+
+		if (err == 0) {
+			CHECK_IS(dsm_unlock(r->d, (const void *)(i * 64)), 0);
+			continue;
+		}
+		CHECK_IS(err, -EHOSTDOWN);
+		CHECK(rank_said(r->victim));
+		noticed |= rank_said(r->home);
+	}
+	return noticed;
+}
+
+static void is_left_alone(struct rank *r)
+{
+	if (r->rank == r->home) {
+		leaves_alone(r);
+		return;
+	}
+	rank_ready();
+	rank_await_go();
+	while (!has_noticed(r))
+		;
+	CHECK_BLAMES(dsm_barrier(r->d), EHOSTDOWN, r->victim);
+	alloc_fails(r, PAGE_BYTES, NULL);
+	/* and leaves too, naming the victim: run_rank() */
+}
+
 const struct scenario call_scenarios[] = {
 	{ "alloc", KILL_FROZEN, victim_dies, in_alloc, NULL, 0, false },
 	{ "free", KILL_FROZEN, frees_never, in_free, NULL, 0, false },
 	{ "alloc_free", KILL_LEAVING, dies_allocating, allocates_always, NULL, 0, false },
 	{ "init", KILL_STARTING, NULL, NULL, starts, 800, false },
 	{ "fini_waiting", KILL_WAITING, victim_dies, leaves, NULL, 0, true },
+	{ "fini_alone", KILL_READY, victim_dies, is_left_alone, NULL, 0, true },
 	{ "fini", KILL_LEAVING, NULL, NULL, leaves_at_once, 0, false },
 	{ NULL, KILL_READY, NULL, NULL, NULL, 0, false },
 };
