@@ -5,7 +5,12 @@
  * One non-blocking poll() loop with a state per connection. Anybody may connect: who sends junk is
  * dropped, who sends nothing keeps nobody waiting, and who says a hello that does not fit this job
  * (another size, version or token, a rank that is here already) gets a sentence and nothing more.
- * Only what this process itself lacks, and the deadline, end the gathering.
+ *
+ * The gathering ends early for what this process itself lacks, and when a rank of this job that was
+ * refused has hung up: it ended with an error, and nobody will come in its place. It is of this job
+ * if it has the token, or if the job has none. Whoever lacks the token can end nothing. A second
+ * one of the same rank may be a mistake of its own, and one that joined and went away may be
+ * started again: these are named when the time is over.
  *
  * Invariant: rank r is in g->missing unless it is 0 or exactly one connection is JOINED with r.
  */
@@ -45,6 +50,8 @@ struct conn {
 	size_t sent_bytes; /* of the reply */
 	struct tcp_hello hello;
 	char peer[96];
+	bool needed; /* REFUSED: a rank without which the job cannot start */
+	char reason[160]; /* REFUSED: why */
 };
 
 struct gather {
@@ -60,7 +67,8 @@ struct gather {
 	size_t reply_bytes;
 	uint8_t *packed; /* the cards in it */
 	size_t stride;
-	char refusal[160]; /* the latest */
+	char latest[300]; /* about the latest that did not stay: a sentence */
+	int err; /* negative errno: a rank has ended, the text is set */
 };
 
 static void conn_close(struct conn *c)
@@ -87,19 +95,32 @@ static bool conn_answer(struct conn *c, enum tcp_answer_kind kind, int status, c
 	return send(c->fd, buf, len, MSG_NOSIGNAL) == (ssize_t)len;
 }
 
+/* A refused connection has closed. Was it one that had to come? */
+static void conn_ended(struct gather *g, struct conn *c)
+{
+	char who[32] = "A rank";
+
+	if (c->hello.version == WIRE_VERSION) /* else its rank stands somewhere else */
+		snprintf(who, sizeof(who), "Rank %u", c->hello.rank);
+	if (c->needed && !g->err)
+		g->err = error_set(EPROTO, "%s at %s was refused and has ended: %s", who, c->peer,
+				   c->reason);
+	conn_close(c);
+}
+
 /*
  * Tell why, and keep the connection until the other side closes it: closing with unread bytes would
  * reset it, and the reset may overtake the sentence.
  */
-static void conn_refuse(struct gather *g, struct conn *c, const char *reason)
+static void conn_refuse(struct gather *g, struct conn *c, bool needed, const char *reason)
 {
 	log_warn("Refused a rank at %s: %s", c->peer, reason);
-	snprintf(g->refusal, sizeof(g->refusal), "%s", reason);
-	if (!conn_answer(c, TCP_REFUSED, -EPROTO, reason) || shutdown(c->fd, SHUT_WR)) {
-		conn_close(c);
-		return;
-	}
+	snprintf(g->latest, sizeof(g->latest), "The latest that was refused: %s", reason);
+	snprintf(c->reason, sizeof(c->reason), "%s", reason);
+	c->needed = needed;
 	c->state = CONN_REFUSED;
+	if (!conn_answer(c, TCP_REFUSED, -EPROTO, reason) || shutdown(c->fd, SHUT_WR))
+		conn_ended(g, c);
 }
 
 static struct conn *conn_of_rank(struct gather *g, unsigned rank)
@@ -114,6 +135,9 @@ static struct conn *conn_of_rank(struct gather *g, unsigned rank)
 static void conn_lost(struct gather *g, struct conn *c)
 {
 	log_warn("Rank %u at %s came and went before all ranks were here", c->hello.rank, c->peer);
+	snprintf(g->latest, sizeof(g->latest),
+		 "Rank %u at %s had come and went away: see its own message", c->hello.rank,
+		 c->peer);
 	rankset_add(&g->missing, c->hello.rank);
 	conn_close(c);
 }
@@ -132,12 +156,19 @@ static bool is_duplicate(struct gather *g, unsigned rank)
 	return false;
 }
 
+/* Who lacks the token that this job has may be anybody. */
+static bool is_ours(const struct gather *g, const struct tcp_hello *h)
+{
+	return !g->t->token_given || launch_token_equal(h->token, g->t->l.token);
+}
+
 /* The token first: whoever lacks it learns nothing else. Writes a sentence and returns false. */
-static bool hello_fits(struct gather *g, const struct tcp_hello *h, char *reason, size_t len)
+static bool settings_agree(const struct gather *g, const struct tcp_hello *h, char *reason,
+			   size_t len)
 {
 	const struct launch_tcp *t = g->t;
 
-	if (t->token_given && !launch_token_equal(h->token, t->l.token))
+	if (!is_ours(g, h))
 		snprintf(reason, len, "Its DSM_TOKEN is not rank 0's: give all ranks the same");
 	else if (!t->token_given && h->token[0])
 		snprintf(reason, len,
@@ -148,9 +179,19 @@ static bool hello_fits(struct gather *g, const struct tcp_hello *h, char *reason
 			 "Rank %u has DSM_SIZE=%u, rank 0 has DSM_SIZE=%u: give all "
 			 "ranks the same",
 			 h->rank, h->size, t->l.size);
-	else if (h->rank >= t->l.size)
+	else
+		return true;
+	return false;
+}
+
+/* Is there a place for this rank? Writes a sentence and returns false. */
+static bool rank_fits(struct gather *g, const struct tcp_hello *h, char *reason, size_t len)
+{
+	unsigned size = g->t->l.size;
+
+	if (h->rank >= size)
 		snprintf(reason, len, "Its DSM_RANK is %u; with DSM_SIZE=%u it must be 0 to %u",
-			 h->rank, t->l.size, t->l.size - 1);
+			 h->rank, size, size - 1);
 	else if (is_duplicate(g, h->rank))
 		snprintf(reason, len,
 			 "Rank %u is here already: give each rank another DSM_RANK, "
@@ -175,8 +216,12 @@ static void hello_take(struct gather *g, struct conn *c)
 		conn_close(c);
 		return;
 	}
-	if (!hello_fits(g, &c->hello, reason, sizeof(reason))) {
-		conn_refuse(g, c, reason);
+	if (!settings_agree(g, &c->hello, reason, sizeof(reason))) {
+		conn_refuse(g, c, is_ours(g, &c->hello), reason);
+		return;
+	}
+	if (!rank_fits(g, &c->hello, reason, sizeof(reason))) {
+		conn_refuse(g, c, false, reason);
 		return;
 	}
 	if (!conn_answer(c, TCP_JOINED, 0, "")) {
@@ -203,7 +248,7 @@ static bool hello_head_fits(struct gather *g, struct conn *c)
 			 "It speaks version %u, rank 0 version %u: run the "
 			 "same libdsm on all hosts",
 			 c->hello.version, WIRE_VERSION);
-		conn_refuse(g, c, reason);
+		conn_refuse(g, c, !g->t->token_given, reason);
 		return false;
 	}
 	return true;
@@ -243,7 +288,7 @@ static void conn_event(struct gather *g, struct conn *c)
 	if (c->state == CONN_JOINED)
 		conn_lost(g, c);
 	else if (n <= 0)
-		conn_close(c);
+		conn_ended(g, c);
 }
 
 /* Close the oldest connection that belongs to no rank; false if there is none. */
@@ -337,12 +382,12 @@ static int timed_out(struct gather *g)
 	char names[100];
 
 	launch_ranks_text(&g->missing, names, sizeof(names));
-	if (g->refusal[0])
+	if (g->latest[0])
 		return error_set(ETIMEDOUT,
 				 "%u of %u ranks did not reach rank 0 at %s in time: "
-				 "missing %s. The latest that was refused: %s",
+				 "missing %s. %s",
 				 rankset_count(&g->missing), g->t->l.size, g->t->root, names,
-				 g->refusal);
+				 g->latest);
 	return error_set(ETIMEDOUT,
 			 "%u of %u ranks did not reach rank 0 at %s in time: missing "
 			 "%s. Start them with the same DSM_ROOT, or raise "
@@ -365,9 +410,10 @@ static int gather_hellos(struct gather *g)
 		err = gather_poll(g, CONN_FREE, POLLIN, give_up_ns);
 		if (err)
 			break;
-		for (unsigned i = 0; i < g->conns_max; i++)
+		for (unsigned i = 0; i < g->conns_max && !g->err; i++)
 			if (g->polls[TCP_LISTENERS_MAX + i].revents)
 				conn_event(g, &g->conns[i]);
+		err = g->err;
 		for (unsigned i = 0; i < TCP_LISTENERS_MAX && !err; i++)
 			if (g->polls[i].revents)
 				err = accept_one(g, g->listener[i]);

@@ -63,7 +63,7 @@ start "rank 0 .*global range of 0x1000000000.*DSM_SPACE" DSM_RANK=1 $two DSM_SPA
 end "another DSM_SPACE"
 
 begin
-start "rank 1.*DSM_SIZE=3" DSM_RANK=0 $two
+start "Rank 1 .*has ended: .*DSM_SIZE=3" DSM_RANK=0 $two DSM_TIMEOUT_MS=15000
 start "DSM_SIZE=3.*DSM_SIZE=2" DSM_RANK=1 DSM_SIZE=3
 end "another DSM_SIZE"
 
@@ -73,7 +73,7 @@ start "DSM_TOKEN" DSM_RANK=1 $two DSM_TOKEN=abcdefgi
 end "another DSM_TOKEN"
 
 begin
-start "rank 1.*DSM_TOKEN" DSM_RANK=0 $two
+start "Rank 1 .*has ended: .*DSM_TOKEN" DSM_RANK=0 $two DSM_TIMEOUT_MS=15000
 start "DSM_TOKEN" DSM_RANK=1 $two DSM_TOKEN=abcdefgi
 end "a DSM_TOKEN in one"
 

@@ -224,12 +224,11 @@ static void recv_bytes(int fd, void *buf, size_t len)
 		assert_int_equal(recv(fd, buf, len, MSG_WAITALL), (ssize_t)len);
 }
 
-/* A stranger says hello; returns what rank 0 answers, its sentence in text. */
-static struct tcp_answer ask(int fd, const struct tcp_hello *h, char *text)
+/* What rank 0 answers, its sentence in text. */
+static struct tcp_answer hear(int fd, char *text)
 {
 	struct tcp_answer answer;
 
-	send_bytes(fd, h, sizeof(*h));
 	recv_bytes(fd, &answer, sizeof(answer));
 	assert_int_equal(answer.magic, TCP_ANSWER_MAGIC);
 	assert_int_equal(answer.version, WIRE_VERSION);
@@ -237,6 +236,13 @@ static struct tcp_answer ask(int fd, const struct tcp_hello *h, char *text)
 	recv_bytes(fd, text, answer.len_bytes);
 	text[answer.len_bytes] = '\0';
 	return answer;
+}
+
+/* A stranger says hello. */
+static struct tcp_answer ask(int fd, const struct tcp_hello *h, char *text)
+{
+	send_bytes(fd, h, sizeof(*h));
+	return hear(fd, text);
 }
 
 /* Rank 0 has hung up on this stranger, without a word. */
@@ -487,19 +493,89 @@ static void exchange__other_version(void **state)
 	close(fd);
 }
 
-/* Rank 0 knows why a rank is missing. */
+/* Rank 0 does not wait for a rank that has ended, and tells the others, too. */
 static void exchange__other_size(void **state)
 {
+	struct tcp_hello h = hello(1, 4);
+	char text[TCP_REASON_MAX + 1];
+	int fd;
+
 	(void)state;
-	start_range(0, 1, 2, SHORT_MS);
-	start_range(1, 2, 3, SHORT_MS);
-	finish_range(0, 2);
-	assert_int_equal(ranks[1].err, -EPROTO);
-	assert_text(&ranks[1], "DSM_SIZE=3");
-	assert_text(&ranks[1], "DSM_SIZE=2");
-	assert_int_equal(ranks[0].err, -ETIMEDOUT);
-	assert_text(&ranks[0], "missing rank 1");
+	start_range(0, 1, 4, LONG_MS);
+	fd = stranger();
+	assert_int_equal(ask(fd, &h, text).kind, TCP_JOINED);
+	prepare(&ranks[2], 2, 3, LONG_MS);
+	start(&ranks[2]);
+	finish(&ranks[2]);
+	assert_int_equal(ranks[2].err, -EPROTO);
+	assert_text(&ranks[2], "DSM_SIZE=3");
+	assert_text(&ranks[2], "DSM_SIZE=4");
+	finish(&ranks[0]);
+	assert_int_equal(ranks[0].err, -EPROTO);
+	assert_text(&ranks[0], "Rank 2 at 127.0.0.1:");
+	assert_text(&ranks[0], "has ended");
 	assert_text(&ranks[0], "DSM_SIZE=3");
+	assert_int_equal(hear(fd, text).kind, TCP_REFUSED);
+	assert_string_equal(text, ranks[0].text);
+	close(fd);
+}
+
+/* The same where the job has a token, and the rank too. */
+static void exchange__other_size_with_token(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		prepare(&ranks[i], i, 2 + i, LONG_MS);
+		strcpy(ranks[i].settings.token, "a secret of ours");
+		start(&ranks[i]);
+	}
+	finish_range(0, 2);
+	assert_int_equal(ranks[0].err, -EPROTO);
+	assert_text(&ranks[0], "DSM_SIZE=3");
+}
+
+/* Nobody ends a job whose token he has not. */
+static void exchange__strangers_end_nothing(void **state)
+{
+	char text[TCP_REASON_MAX + 1];
+	struct tcp_hello bad[3] = { hello(1, 3), hello(1, 2), hello(1, 2) };
+
+	(void)state;
+	strcpy(bad[1].token, "another secret");
+	bad[2].version++;
+	prepare(&ranks[0], 0, 2, LONG_MS);
+	strcpy(ranks[0].settings.token, "a secret of ours");
+	start(&ranks[0]);
+	for (unsigned i = 0; i < 3; i++) {
+		int fd = stranger();
+
+		assert_int_equal(ask(fd, &bad[i], text).kind, TCP_REFUSED);
+		close(fd);
+	}
+	prepare(&ranks[1], 1, 2, LONG_MS);
+	strcpy(ranks[1].settings.token, "a secret of ours");
+	start(&ranks[1]);
+	finish_range(0, 2);
+	assert_all_right(2);
+}
+
+/* A rank of another version, in a job that has no token, ends it when it has hung up. */
+static void exchange__other_version_ends(void **state)
+{
+	struct tcp_hello h = hello(1, 2);
+	char text[TCP_REASON_MAX + 1];
+	int fd;
+
+	(void)state;
+	start_range(0, 1, 2, LONG_MS);
+	fd = stranger();
+	h.version++;
+	assert_int_equal(ask(fd, &h, text).kind, TCP_REFUSED);
+	close(fd);
+	finish_range(0, 1);
+	assert_int_equal(ranks[0].err, -EPROTO);
+	assert_text(&ranks[0], "A rank at 127.0.0.1:");
+	assert_text(&ranks[0], "version");
 }
 
 static void exchange__duplicate_rank(void **state)
@@ -570,14 +646,16 @@ static void exchange__token_unknown_to_rank_0(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < 2; i++)
-		prepare(&ranks[i], i, 2, SHORT_MS);
+		prepare(&ranks[i], i, 2, LONG_MS);
 	strcpy(ranks[1].settings.token, "only rank 1's");
 	start(&ranks[0]);
 	start(&ranks[1]);
 	finish_range(0, 2);
 	assert_int_equal(ranks[1].err, -EPROTO);
 	assert_text(&ranks[1], "rank 0 has none");
-	assert_int_equal(ranks[0].err, -ETIMEDOUT);
+	assert_int_equal(ranks[0].err, -EPROTO);
+	assert_text(&ranks[0], "Rank 1 at 127.0.0.1:");
+	assert_text(&ranks[0], "DSM_TOKEN");
 }
 
 /* A rank dies between its hello and the cards; nobody takes its place. */
@@ -595,6 +673,7 @@ static void exchange__rank_comes_and_goes(void **state)
 	finish_range(0, 1);
 	assert_int_equal(ranks[0].err, -ETIMEDOUT);
 	assert_text(&ranks[0], "missing ranks 1, 2");
+	assert_text(&ranks[0], "Rank 1 at 127.0.0.1:");
 }
 
 /* Stand in for rank 0: take rank 1's hello and answer with these bytes, then hang up. */
@@ -701,6 +780,9 @@ int main(void)
 		TEST(exchange__strangers),
 		TEST(exchange__other_version),
 		TEST(exchange__other_size),
+		TEST(exchange__other_size_with_token),
+		TEST(exchange__strangers_end_nothing),
+		TEST(exchange__other_version_ends),
 		TEST(exchange__duplicate_rank),
 		TEST(exchange__rank_out_of_range),
 		TEST(exchange__token_mismatch),
