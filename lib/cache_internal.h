@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Between the files of the cache side. All with the protocol's event under way: the node's lock.
+ */
+#ifndef DSM_CACHE_INTERNAL_H
+#define DSM_CACHE_INTERNAL_H
+
+#include "protocol.h"
+
+/* A recall that waits for a fresh page to settle. */
+struct retry {
+	struct cds_list_head link;
+	uint64_t page;
+};
+
+static inline bool cache_is_home(const struct protocol *p, uint64_t page)
+{
+	return protocol_home(p, page) == p->rank;
+}
+
+/* cache.c */
+
+/* The page cannot be had; err is a positive errno, blame the rank that it is about. */
+void cache_fail(struct protocol *p, uint64_t page, int err, unsigned blame);
+/* Map n pages of one home, Invalid here, for reading; src: their data, NULL for own pages. */
+void cache_map_shared(struct protocol *p, uint64_t first, unsigned n, const uint8_t *src);
+
+/* cache_chain.c */
+
+/* How many pages from page on, at most `most`, can join its chain: Invalid, nothing pending, of the
+ * same block. */
+unsigned cache_chain_length(const struct protocol *p, uint64_t page, unsigned most);
+void cache_chain_start(struct protocol *p, uint64_t page, unsigned most);
+
+/* cache_recall.c */
+
+void cache_on_recall(struct protocol *p, uint64_t page, enum page_deferred recall);
+/* A reason to defer has gone: obey now, if none is left. */
+void cache_obey_deferred(struct protocol *p, uint64_t page);
+
+/* cache_evict.c */
+
+/* The page has a frame in the own segment. */
+void cache_frame_added(struct protocol *p, uint64_t page);
+/* Has the thread that the page was granted to had its access? */
+bool cache_settled(struct protocol *p, uint64_t page);
+/* Write a Modified page home, and say so by PutM or WriteBack; the mapping lets no write through
+ * any more. */
+void cache_send_home(struct protocol *p, uint64_t page, enum msg_kind kind, uint32_t flags);
+
+#endif

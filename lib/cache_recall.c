@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Recalls (Inv, FwdGetS, FwdGetM), and what makes them wait: holds, and pages so fresh that the
+ * thread that asked has not had its access. And the push of written pages at a release. See
+ * cache.c.
+ */
+#include <errno.h>
+
+#include "cache_internal.h"
+
+/*
+ * Recalls
+ */
+
+static bool held(const struct page *pg)
+{
+	return pg->readers_holding || pg->writers_holding;
+}
+
+/* May the recall be obeyed now? If a fresh page is in the way, ask again soon. */
+static bool may_obey(struct protocol *p, uint64_t page, enum page_deferred recall)
+{
+	struct page *pg = &p->pages[page];
+	struct retry *r;
+
+	if (pg->pending)
+		return true; /* waits for more than it has, and so do all that hold it (hold.h): to
+			      * insist would be a deadlock */
+	if (recall == DEFER_FWD_GETS ? pg->writers_holding : held(pg))
+		return false;
+	if (cache_settled(p, page))
+		return true;
+	if (pg->retrying)
+		return false;
+	r = pool_get(&p->retry_pool);
+	if (!r)
+		return true;
+	r->page = page;
+	pg->retrying = 1;
+	cds_list_add_tail(&r->link, &p->retries);
+	return false;
+}
+
+static void defer(struct protocol *p, uint64_t page, enum page_deferred recall)
+{
+	p->pages[page].deferred = recall;
+	stats_inc(&p->stats->pub.recalls_deferred);
+}
+
+static void obey_inv(struct protocol *p, uint64_t page)
+{
+	struct page *pg = &p->pages[page];
+
+	if (pg->state == PAGE_SHARED) {
+		p->ops->zap(p->env, page, protocol_granules(p, page));
+		stats_inc(&p->stats->pub.invalidations);
+	}
+	pg->state = PAGE_INVALID;
+	pg->contended = 1;
+	pg->registered = 0;
+	pg->unconfirmed = 0;
+	if (pg->pending == PEND_CHAIN)
+		pg->poisoned = 1; /* R4 */
+	protocol_tell(p, protocol_home(p, page), MSG_INV_ACK, page, 0);
+}
+
+/* Answer a recall that crossed the own PutM (R6). */
+static void not_here(struct protocol *p, uint64_t page, bool keep)
+{
+	struct page *pg = &p->pages[page];
+	uint32_t flags = MSG_NOT_HERE;
+
+	if (pg->unconfirmed) {
+		/* The home will not act on that PutM's MSG_KEEPS any more: say it again, or undo
+		 * it. */
+		if (keep)
+			flags |= MSG_KEEPS;
+		else
+			pg->registered = 0;
+		pg->unconfirmed = 0;
+	}
+	if (!keep && pg->state == PAGE_SHARED) {
+		p->ops->zap(p->env, page, protocol_granules(p, page));
+		pg->state = PAGE_INVALID;
+	}
+	if (!keep && pg->pending == PEND_CHAIN && !pg->registered)
+		pg->poisoned = 1;
+	protocol_tell(p, protocol_home(p, page), MSG_WRITE_BACK, page, flags);
+}
+
+static void obey_fwd_gets(struct protocol *p, uint64_t page)
+{
+	struct page *pg = &p->pages[page];
+
+	p->ops->forbid_write(p->env, page, protocol_granules(p, page));
+	pg->state = PAGE_SHARED;
+	pg->contended = 1;
+	pg->registered = !cache_is_home(p, page);
+	stats_inc(&p->stats->pub.downgrades);
+	cache_send_home(p, page, MSG_WRITE_BACK, MSG_KEEPS);
+}
+
+static void obey_fwd_getm(struct protocol *p, uint64_t page)
+{
+	struct page *pg = &p->pages[page];
+
+	p->ops->zap(p->env, page, protocol_granules(p, page));
+	pg->state = PAGE_INVALID;
+	pg->contended = 1;
+	pg->registered = 0;
+	stats_inc(&p->stats->pub.invalidations);
+	cache_send_home(p, page, MSG_WRITE_BACK, 0);
+}
+
+static void obey(struct protocol *p, uint64_t page, enum page_deferred recall)
+{
+	p->pages[page].deferred = DEFER_NONE;
+	if (recall == DEFER_INV)
+		obey_inv(p, page);
+	else if (p->pages[page].state != PAGE_MODIFIED)
+		not_here(p, page, recall == DEFER_FWD_GETS);
+	else if (recall == DEFER_FWD_GETS)
+		obey_fwd_gets(p, page);
+	else
+		obey_fwd_getm(p, page);
+}
+
+/* Does the recall take anything away? A FwdGetM that crossed the PutM of a push ends the copy that
+ * the push left. */
+static bool has_something(const struct page *pg, enum page_deferred recall)
+{
+	if (pg->state == PAGE_SHARED)
+		return recall == DEFER_INV || (recall == DEFER_FWD_GETM && pg->unconfirmed);
+	return recall != DEFER_INV && pg->state == PAGE_MODIFIED;
+}
+
+void cache_on_recall(struct protocol *p, uint64_t page, enum page_deferred recall)
+{
+	if (has_something(&p->pages[page], recall) && !may_obey(p, page, recall))
+		defer(p, page, recall);
+	else
+		obey(p, page, recall);
+}
+
+void cache_obey_deferred(struct protocol *p, uint64_t page)
+{
+	enum page_deferred recall = p->pages[page].deferred;
+
+	if (recall != DEFER_NONE && may_obey(p, page, recall))
+		obey(p, page, recall);
+}
+
+bool protocol_retry(struct protocol *p)
+{
+	struct cds_list_head due;
+	struct retry *r, *next;
+
+	if (cds_list_empty(&p->retries))
+		return false;
+	CDS_INIT_LIST_HEAD(&due);
+	cds_list_splice(&p->retries, &due);
+	CDS_INIT_LIST_HEAD(&p->retries);
+	cds_list_for_each_entry_safe (r, next, &due, link) {
+		uint64_t page = r->page;
+
+		pool_put(&p->retry_pool, r);
+		p->pages[page].retrying = 0;
+		cache_obey_deferred(p, page);
+	}
+	protocol_run_local(p);
+	return !cds_list_empty(&p->retries);
+}
+
+/*
+ * Holds
+ */
+
+int cache_hold(struct protocol *p, uint64_t page, bool write)
+{
+	struct page *pg = &p->pages[page];
+	uint16_t *holds = write ? &pg->writers_holding : &pg->readers_holding;
+
+	if (*holds == UINT16_MAX)
+		return -EOVERFLOW;
+	(*holds)++;
+	return 0;
+}
+
+/* A page to be pushed on its last release: Modified, and nobody has asked for it yet. */
+static bool to_push(const struct page *pg)
+{
+	return pg->state == PAGE_MODIFIED && !pg->writers_holding && !pg->deferred && !pg->pending;
+}
+
+static void push_home(struct protocol *p, uint64_t page)
+{
+	struct page *pg = &p->pages[page];
+
+	cache_send_home(p, page, MSG_PUTM, MSG_KEEPS);
+	pg->state = PAGE_SHARED;
+	pg->registered = pg->unconfirmed = !cache_is_home(p, page);
+}
+
+/* Push n pages home; one protection change takes each run of those that are to go. */
+static void push_run(struct protocol *p, uint64_t page, unsigned n)
+{
+	unsigned each = protocol_granules(p, page);
+
+	for (unsigned i = 0, run; i < n; i += run ? run : 1) {
+		uint64_t first = page + (uint64_t)i * each;
+
+		for (run = 0; i + run < n && to_push(&p->pages[first + (uint64_t)run * each]);)
+			run++;
+		if (run)
+			p->ops->forbid_write(p->env, first, (uint64_t)run * each);
+		for (unsigned k = 0; k < run; k++)
+			push_home(p, first + (uint64_t)k * each);
+	}
+}
+
+void cache_unhold(struct protocol *p, uint64_t page, unsigned n, bool write, bool push)
+{
+	unsigned each = protocol_granules(p, page);
+
+	for (unsigned i = 0; i < n; i++) {
+		struct page *pg = &p->pages[page + (uint64_t)i * each];
+
+		if (write)
+			pg->writers_holding--;
+		else
+			pg->readers_holding--;
+		cache_obey_deferred(p, page + (uint64_t)i * each);
+	}
+	if (write && push && !rankset_has(&p->down, protocol_home(p, page)))
+		push_run(p, page, n);
+	protocol_run_local(p);
+}
