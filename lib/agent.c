@@ -6,8 +6,8 @@
  * Before it sleeps it polls for a while: an idle processor takes long to wake. Where there are
  * fewer processors than threads it yields between two looks. A yield that takes long has let
  * somebody run who computes, and while it lasts nobody serves: a sleeping agent, which the next
- * message wakes, would have been better. So after such a yield it sleeps without polling, for twice
- * as long each time, until yields are short again.
+ * message wakes, would have been better. So after such a yield it sleeps without polling: for as
+ * long as the yield took, then for twice as long each time, until yields are short again.
  *
  * It never touches the application mapping, and takes no lock but the node's.
  */
@@ -34,9 +34,8 @@
 /* The shortest slice that the kernel gives. */
 #define SLICE_NS 100000u
 /* A yield that takes longer than this has let somebody run who computes. */
-#define YIELD_NS 10000u
-/* For how long the agent then does not poll: the first time, and at most. */
-#define BACKOFF_NS     1000000u
+#define YIELD_NS 50000u
+/* For how long the agent then does not poll, at most. */
 #define BACKOFF_MAX_NS 1000000000u
 /* How often recalls of fresh pages are tried again. */
 #define RETRY_NS 5000u
@@ -52,9 +51,9 @@ int agent_poll(struct dsm *d)
 }
 
 /* One round of service; *again_ns: how soon the next is due even if nothing comes. */
-static bool serve(struct dsm *d, uint64_t *again_ns)
+static bool serve(struct dsm *d, uint64_t now_ns, uint64_t *again_ns)
 {
-	int n = faults_serve(d); /* first: somebody stands still */
+	int n = faults_serve(d, now_ns); /* first: somebody stands still */
 
 	node_run_local(d);
 	n += agent_poll(d);
@@ -66,7 +65,7 @@ static bool serve(struct dsm *d, uint64_t *again_ns)
 	if (protocol_retry(&d->protocol) && *again_ns > RETRY_NS)
 		*again_ns = RETRY_NS;
 	node_run_local(d);
-	faults_check(d, clock_ns());
+	faults_check(d, now_ns);
 	return n > 0;
 }
 
@@ -107,26 +106,26 @@ static bool agent_sleep(struct dsm *d, uint64_t ns)
 	return kicked;
 }
 
-/* Let others run if they want to. */
-static void linger(struct dsm *d)
+/* Let others run if they want to; returns the time. */
+static uint64_t linger(struct dsm *d, uint64_t now_ns)
 {
-	uint64_t start, end;
+	uint64_t end;
 
 	if (!d->crowded) {
 		spin_hint();
-		return;
+		return clock_ns();
 	}
-	start = clock_ns();
 	sched_yield();
 	end = clock_ns();
-	if (end - start < YIELD_NS) {
+	if (end - now_ns < YIELD_NS) {
 		d->backoff_ns = 0;
-		return;
+		return end;
 	}
-	d->backoff_ns = d->backoff_ns ? 2 * d->backoff_ns : BACKOFF_NS;
+	d->backoff_ns = d->backoff_ns ? 2 * d->backoff_ns : end - now_ns;
 	if (d->backoff_ns > BACKOFF_MAX_NS)
 		d->backoff_ns = BACKOFF_MAX_NS;
 	__atomic_store_n(&d->no_poll_until_ns, end + d->backoff_ns, __ATOMIC_RELAXED);
+	return end;
 }
 
 bool agent_may_poll(const struct dsm *d, uint64_t now_ns)
@@ -174,23 +173,26 @@ static void ask_for_short_slices(void)
 static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
-	uint64_t until = 0, again_ns, now;
+	uint64_t until = 0, again_ns, now = clock_ns();
+	bool worked, kicked;
 
 	is_agent = true;
 	prctl(PR_SET_NAME, "dsm-agent");
 	ask_for_short_slices();
 	node_lock(d);
 	while (!d->stop) {
-		if (serve(d, &again_ns) || again_ns == 0)
-			until = clock_ns() + d->spin_ns;
-		now = clock_ns();
+		worked = serve(d, now, &again_ns) || again_ns == 0;
+		if (worked)
+			until = now + d->spin_ns;
 		if (again_ns && (now >= until || !agent_may_poll(d, now))) {
-			if (agent_sleep(d, again_ns))
-				until = clock_ns() + d->spin_ns;
+			kicked = agent_sleep(d, again_ns);
+			now = clock_ns();
+			if (kicked)
+				until = now + d->spin_ns;
 			continue;
 		}
 		node_unlock(d);
-		linger(d);
+		now = linger(d, worked ? clock_ns() : now);
 		node_lock(d);
 	}
 	node_unlock(d);

@@ -210,7 +210,7 @@ void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 {
 	struct page *pg = &p->pages[page];
 
-	if (fault && pg->contended)
+	if (fault)
 		pg->fresh = 1;
 	if (cache_can_read(p, page)) {
 		if (fault)
@@ -247,7 +247,7 @@ void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 {
 	struct page *pg = &p->pages[page];
 
-	if (fault && pg->contended)
+	if (fault)
 		pg->fresh = 1;
 	if (cache_can_write(p, page)) {
 		if (fault)

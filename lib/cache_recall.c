@@ -47,6 +47,20 @@ static void defer(struct protocol *p, uint64_t page, enum page_deferred recall)
 	stats_inc(&p->stats->pub.recalls_deferred);
 }
 
+static void recalled_now(struct protocol *p, uint64_t page)
+{
+	p->pages[page].recalled = 1 + p->ops->tick(p->env) % TICKS;
+}
+
+bool cache_contended(const struct protocol *p, uint64_t page)
+{
+	unsigned recalled = p->pages[page].recalled;
+
+	if (recalled == 0)
+		return false;
+	return (p->ops->tick(p->env) + TICKS - (recalled - 1)) % TICKS <= 1;
+}
+
 static void obey_inv(struct protocol *p, uint64_t page)
 {
 	struct page *pg = &p->pages[page];
@@ -56,7 +70,7 @@ static void obey_inv(struct protocol *p, uint64_t page)
 		stats_inc(&p->stats->pub.invalidations);
 	}
 	pg->state = PAGE_INVALID;
-	pg->contended = 1;
+	recalled_now(p, page);
 	pg->registered = 0;
 	pg->unconfirmed = 0;
 	if (pg->pending == PEND_CHAIN)
@@ -94,7 +108,7 @@ static void obey_fwd_gets(struct protocol *p, uint64_t page)
 
 	p->ops->forbid_write(p->env, page, protocol_granules(p, page));
 	pg->state = PAGE_SHARED;
-	pg->contended = 1;
+	recalled_now(p, page);
 	pg->registered = !cache_is_home(p, page);
 	stats_inc(&p->stats->pub.downgrades);
 	cache_send_home(p, page, MSG_WRITE_BACK, MSG_KEEPS);
@@ -106,7 +120,7 @@ static void obey_fwd_getm(struct protocol *p, uint64_t page)
 
 	p->ops->zap(p->env, page, protocol_granules(p, page));
 	pg->state = PAGE_INVALID;
-	pg->contended = 1;
+	recalled_now(p, page);
 	pg->registered = 0;
 	stats_inc(&p->stats->pub.invalidations);
 	cache_send_home(p, page, MSG_WRITE_BACK, 0);

@@ -4,10 +4,14 @@
  *
  * Has a thread had its access? Its processor time tells: it stands still from the fault until the
  * thread runs again, and the first thing that it then does is the access. So a recall of a page
- * that was granted to a faulting thread waits until the thread has run for SETTLE_NS, or has run
- * and gone to sleep over something else, and progress is certain however the machine schedules;
- * GIVE_UP_NS bounds it for a thread that is stopped. (Mirage's time window, Fleisch and Popek 1989,
- * with the thread's clock for the wall's.)
+ * that was granted to a faulting thread waits until the thread has run for SETTLE_NS, or has gone
+ * to sleep over something else, and progress is certain however the machine schedules; GIVE_UP_NS
+ * bounds it for a thread that is stopped. (Mirage's time window, Fleisch and Popek 1989, with the
+ * thread's clock for the wall's.)
+ *
+ * The clock costs a system call. Before the grant it is read only if the page is contended: the
+ * recall that then comes soon is obeyed without delay. Of other pages it is read when the recall
+ * comes, if the thread has not faulted elsewhere since, and then again a moment later.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,21 +69,47 @@ static bool thread_sleeps(pid_t tid)
 	return state && n - (state - text) > 2 && state[2] != 'R';
 }
 
+static struct fault_stream *stream_of(struct dsm *d, pid_t tid)
+{
+	return &d->faults.stream[(unsigned)tid % FAULT_STREAMS];
+}
+
+static bool faulted_elsewhere(struct dsm *d, const struct fault_record *r)
+{
+	const struct fault_stream *s = stream_of(d, r->tid);
+
+	return s->tid == r->tid && s->last != r->page;
+}
+
+/* When the recall of a page of this record is obeyed at the latest. */
+static uint64_t give_up_ns(struct fault_record *r, uint64_t now_ns)
+{
+	if (r->give_up_ns == 0)
+		r->give_up_ns = (r->cpu_ns ? now_ns : r->start_ns) + GIVE_UP_NS;
+	return r->give_up_ns;
+}
+
 bool fault_settled(struct dsm *d, uint64_t page)
 {
 	struct fault_record *r = record_of(d, page);
-	uint64_t cpu;
+	uint64_t cpu, now;
 
-	if (r->tid == 0 || r->page != page)
+	if (r->tid == 0 || r->page != page || faulted_elsewhere(d, r))
+		return true;
+	now = clock_ns();
+	if (now >= give_up_ns(r, now))
 		return true;
 	cpu = thread_cpu_ns(r->tid);
-	if (cpu == 0 || cpu >= r->cpu_ns + SETTLE_NS)
+	if (cpu == 0)
 		return true;
-	if (cpu > r->cpu_ns && thread_sleeps(r->tid))
+	if (r->cpu_ns && cpu >= r->cpu_ns + SETTLE_NS)
 		return true;
-	if (r->give_up_ns == 0)
-		r->give_up_ns = clock_ns() + GIVE_UP_NS;
-	return clock_ns() >= r->give_up_ns;
+	/* A thread that was woken by its grant runs, or waits for a processor. */
+	if (cpu != r->cpu_ns && thread_sleeps(r->tid))
+		return true;
+	if (r->cpu_ns == 0)
+		r->cpu_ns = cpu;
+	return false;
 }
 
 bool fault_waits(struct dsm *d, uint64_t page)
@@ -105,7 +135,7 @@ void fault_served(struct dsm *d, uint64_t page)
 static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_t page,
 			     const struct region *region)
 {
-	struct fault_stream *s = &d->faults.stream[(unsigned)f->tid % FAULT_STREAMS];
+	struct fault_stream *s = stream_of(d, f->tid);
 	uint64_t each = 1ull << region->page_shift, most = d->settings.prefetch_pages, end;
 
 	if (s->tid == f->tid && page > s->last && page <= s->last + (s->ahead + 1) * each)
@@ -124,12 +154,10 @@ static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_
 	return (unsigned)s->ahead;
 }
 
-static void record(struct dsm *d, const struct pager_fault *f, uint64_t page)
+static void record(struct dsm *d, const struct pager_fault *f, uint64_t page, uint64_t now_ns)
 {
 	struct fault_record *r = record_of(d, page);
-	bool contended = d->protocol.pages[page].contended;
-
-	uint64_t start = clock_ns();
+	uint64_t start = now_ns;
 
 	if (!r->live)
 		d->faults.nlive++;
@@ -137,7 +165,9 @@ static void record(struct dsm *d, const struct pager_fault *f, uint64_t page)
 		start = r->start_ns; /* it has been let look again */
 	*r = (struct fault_record){ .page = page,
 				    .start_ns = start,
-				    .cpu_ns = contended ? thread_cpu_ns(f->tid) : 0,
+				    .cpu_ns = cache_contended(&d->protocol, page)
+						      ? thread_cpu_ns(f->tid)
+						      : 0,
 				    .tid = f->tid,
 				    .write = f->write,
 				    .live = true };
@@ -153,7 +183,7 @@ static void park(struct dsm *d, const struct pager_fault *f)
 		q->parked[q->nparked++] = *f;
 }
 
-static void serve(struct dsm *d, const struct pager_fault *f)
+static void serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 {
 	struct region *region = region_find(d, f->granule);
 	unsigned ahead;
@@ -174,7 +204,7 @@ static void serve(struct dsm *d, const struct pager_fault *f)
 		return;
 	page = protocol_page(&d->protocol, f->granule);
 	ahead = stream_ahead(d, f, page, region);
-	record(d, f, page);
+	record(d, f, page, now_ns);
 	if (f->write && !hold_may_write(d, page, f->tid))
 		return;
 	if (f->write)
@@ -188,13 +218,13 @@ static void serve(struct dsm *d, const struct pager_fault *f)
 		fault_served(d, page);
 }
 
-int faults_serve(struct dsm *d)
+int faults_serve(struct dsm *d, uint64_t now_ns)
 {
 	struct pager_fault f[PAGER_FAULTS_MAX];
 	int n = d->pager->ops->faults(d->pager, f, PAGER_FAULTS_MAX);
 
 	for (int i = 0; i < n; i++)
-		serve(d, &f[i]);
+		serve(d, &f[i], now_ns);
 	return n < 0 ? 0 : n;
 }
 
@@ -207,7 +237,7 @@ void faults_rank_down(struct dsm *d)
 	for (unsigned i = 0; i < n; i++) {
 		struct pager_fault f = d->faults.parked[i];
 
-		serve(d, &f);
+		serve(d, &f, clock_ns());
 	}
 }
 
@@ -221,7 +251,7 @@ void faults_unpark(struct dsm *d, uint64_t block)
 		struct pager_fault f = q->parked[i];
 
 		if (f.granule / GRANULES_PER_BLOCK == block)
-			serve(d, &f);
+			serve(d, &f, clock_ns());
 		else
 			q->parked[q->nparked++] = f;
 	}

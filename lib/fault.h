@@ -23,7 +23,7 @@ struct dsm;
 struct fault_record {
 	uint64_t page;
 	uint64_t start_ns; /* when the agent saw the fault */
-	uint64_t cpu_ns; /* the thread's processor time then, if the page is contended */
+	uint64_t cpu_ns; /* the thread's processor time: see fault.c; 0: not read */
 	uint64_t give_up_ns; /* until when a recall waits for the thread; 0: none waits yet */
 	pid_t tid; /* 0: no record */
 	bool write;
@@ -47,7 +47,7 @@ struct faults {
 };
 
 /* Serve up to PAGER_FAULTS_MAX faults; returns their number. Lock held, as below. */
-int faults_serve(struct dsm *d);
+int faults_serve(struct dsm *d, uint64_t now_ns);
 /* The page came (or cannot be had): note how long its thread waited. */
 void fault_served(struct dsm *d, uint64_t page);
 /* Does a faulting thread wait for this page, as far as the records know? */

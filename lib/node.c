@@ -416,6 +416,12 @@ static bool op_settled(void *env, uint64_t page)
 	return !page_awaited(env, page) && fault_settled(env, page);
 }
 
+static uint64_t op_tick(void *env)
+{
+	(void)env;
+	return clock_ns() / TICK_NS;
+}
+
 const struct protocol_ops node_protocol_ops = {
 	.send = op_send,
 	.fetch = op_fetch,
@@ -430,4 +436,5 @@ const struct protocol_ops node_protocol_ops = {
 	.wake = op_wake,
 	.fail = op_fail,
 	.settled = op_settled,
+	.tick = op_tick,
 };

@@ -55,11 +55,10 @@ struct page {
 	uint32_t lost : 1; /* cannot be had any more: home or owner died */
 	uint32_t demanded : 1; /* somebody waits for what is pending */
 	uint32_t unconfirmed : 1; /* registered by an own PutM that the home may not have seen */
-	uint32_t contended : 1; /* has been recalled before: its next grants are fresh */
+	uint32_t recalled : 4; /* when it was recalled last: 1 + tick % TICKS; 0: never */
 	uint32_t hold_awaited : 1; /* hold.c: somebody waits for a hold to end */
 	uint32_t write_awaited : 1; /* hold.c: and that to write */
 	uint32_t blame : 10; /* if lost: the rank that died with it */
-	uint32_t : 3;
 	uint16_t readers_holding; /* dsm_acquire(DSM_READ) holds */
 	uint16_t writers_holding; /* dsm_acquire(DSM_WRITE) holds */
 };
@@ -95,7 +94,12 @@ struct protocol_ops {
 	/* Has the thread that the page was granted to had its access? If not, protocol_retry()
 	 * asks again: Mirage's time window (Fleisch, Popek 1989), measured on the thread. */
 	bool (*settled)(void *env, uint64_t page);
+	/* A coarse clock of TICK_NS: nothing but "a moment ago?" is asked of it. */
+	uint64_t (*tick)(void *env);
 };
+
+#define TICK_NS (1u << 20)
+#define TICKS   15u /* told apart */
 
 #define TXN_BUCKETS 1024u
 
@@ -164,12 +168,16 @@ static inline unsigned protocol_home(const struct protocol *p, uint64_t page)
  * being fetched; else the miss starts. ops->wake() or ops->fail() tell when to look again; they may
  * be called before this returns.
  * @ahead: so many pages behind it, in the same block, are fetched too if that disturbs nobody.
- * @fault: a faulting thread waits: it is woken even if the page is here already, and, if the page
- * has been recalled from here before, the page is fresh when it comes.
+ * @fault: a faulting thread waits: it is woken even if the page is here already, and the page is
+ * fresh when it comes.
  */
 void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
 void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
 void cache_atomic(struct protocol *p, uint64_t page);
+
+/* Was the page recalled from here a moment ago (or, once in a while, longer ago)? Then it is likely
+ * to be recalled again soon. */
+bool cache_contended(const struct protocol *p, uint64_t page);
 
 /* Is the page readable (or better), writable, open for remote atomics? */
 bool cache_can_read(const struct protocol *p, uint64_t page);

@@ -246,7 +246,7 @@ static void protocol_retry__recall_of_a_fresh_page_waits(void **state)
 
 	(void)state;
 	write_in(c, 1, page);
-	write_in(c, 2, page); /* it has been recalled from 1 before */
+	write_in(c, 2, page);
 	c->settled = never;
 	assert_false(protocol_retry(cluster_rank(c, 1)));
 	cache_write(cluster_rank(c, 1), page, 0, true);
@@ -264,16 +264,21 @@ static void protocol_retry__recall_of_a_fresh_page_waits(void **state)
 	finish(c);
 }
 
-static void protocol_retry__not_for_pages_never_recalled(void **state)
+static void cache_contended__tells_what_was_recalled(void **state)
 {
 	uint64_t page;
 	struct cluster *c = three(CLUSTER_SHM, &page);
 
 	(void)state;
-	c->settled = never;
-	cache_write(cluster_rank(c, 1), page, 0, true);
-	cluster_run(c);
+	write_in(c, 1, page);
+	assert_false(cache_contended(cluster_rank(c, 1), page));
 	write_in(c, 2, page);
+	assert_true(cache_contended(cluster_rank(c, 1), page));
+	c->tick += 1;
+	assert_true(cache_contended(cluster_rank(c, 1), page));
+	c->tick += 1;
+	assert_false(cache_contended(cluster_rank(c, 1), page));
+	assert_false(cache_contended(cluster_rank(c, 2), page));
 	finish(c);
 }
 
@@ -644,7 +649,7 @@ int main(void)
 		cmocka_unit_test(cache_hold__two_upgrades_of_held_pages),
 		cmocka_unit_test(cache_write__obeys_the_recall_that_waits),
 		cmocka_unit_test(protocol_retry__recall_of_a_fresh_page_waits),
-		cmocka_unit_test(protocol_retry__not_for_pages_never_recalled),
+		cmocka_unit_test(cache_contended__tells_what_was_recalled),
 		cmocka_unit_test(protocol_retry__not_for_pages_that_no_fault_asked_for),
 		cmocka_unit_test(cache_make_room__keeps_to_the_budget),
 		cmocka_unit_test(cache_make_room__held_pages_stay),

@@ -57,6 +57,13 @@ static bool op_settled(void *env, uint64_t page)
 	return !c->settled || c->settled(c->app, v->rank, page);
 }
 
+static uint64_t op_tick(void *env)
+{
+	const struct vrank *v = env;
+
+	return v->cluster->tick;
+}
+
 static const struct protocol_ops ops = {
 	.send = virtual_send,
 	.fetch = virtual_fetch,
@@ -71,6 +78,7 @@ static const struct protocol_ops ops = {
 	.wake = virtual_wake,
 	.fail = virtual_fail,
 	.settled = op_settled,
+	.tick = op_tick,
 };
 
 /*

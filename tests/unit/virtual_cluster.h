@@ -113,6 +113,7 @@ struct cluster {
 	bool (*app_ready)(void *app, unsigned thread);
 	void (*app_run)(void *app, unsigned thread);
 	bool (*settled)(void *app, unsigned rank, uint64_t page);
+	uint64_t tick; /* of the coarse clock; stands still unless a test moves it */
 };
 
 /* @cache_granules: the budget of each rank. Home of block b: rank b mod n; see cluster_block(). */
