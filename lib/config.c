@@ -27,13 +27,13 @@
 #include "log.h"
 #include "machine.h"
 #include "names.h"
+#include "rankset.h"
 
 #define KIB         (UINT64_C(1) << 10)
 #define MIB         (UINT64_C(1) << 20)
 #define TIB         (UINT64_C(1) << 40)
 #define BLOCK       (2 * MIB)
 #define ADDRESS_END (UINT64_C(1) << 47) /* of user space with four levels of page tables */
-#define RANKS_MAX   0xffff /* 0xffff itself is WIRE_NO_RANK */
 
 #define CACHE_BYTES_LEAST  (64 * MIB) /* of a default, however small the machine */
 #define TOKEN_CHARS_MIN    8
@@ -44,6 +44,7 @@
 #define VALUE_SHOWN_CHARS 64 /* of a value in an error's sentence */
 #define UNKNOWN_NAMES_MAX 64 /* that are warned of in a process */
 
+static_assert(RANKS_MAX == 512, "what the table says of DSM_RANK and DSM_SIZE");
 static_assert(sizeof(enum launch_kind) == sizeof(int), "choices are stored as int");
 
 /*
@@ -60,12 +61,12 @@ static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 	.result_at = offsetof(struct settings, result)
 
 static const struct setting table[] = {
-	{ .row = { "DSM_RANK", "", "a number from 0 to 65534",
+	{ .row = { "DSM_RANK", "", "a number from 0 to 511",
 		   "own rank, when not started by a launcher" },
 	  .kind = &kind_integer,
 	  AT(rank, rank),
 	  .max = RANKS_MAX - 1 },
-	{ .row = { "DSM_SIZE", "", "a number from 1 to 65535",
+	{ .row = { "DSM_SIZE", "", "a number from 1 to 512",
 		   "number of ranks, when not started by a launcher" },
 	  .kind = &kind_integer,
 	  AT(size, size),

@@ -20,10 +20,10 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "rankset.h"
 #include "wire.h"
 
-#define SHM_RANKS_MAX     512u
-#define SHM_PENDING_WORDS (SHM_RANKS_MAX / 64)
+#define SHM_PENDING_WORDS RANKSET_WORDS
 #define SHM_RING_SLOTS    1024u
 #define SHM_SLOT_WORDS    (MSG_SLOT_BYTES / sizeof(uint64_t))
 /* Most slots that wait at the sender for room in one ring; reserved, but not touched before use. */

@@ -295,9 +295,9 @@ int transport_shm_create(struct transport **t, const struct transport_params *p)
 	struct transport_shm *s;
 	int rc;
 
-	if (p->size > SHM_RANKS_MAX)
-		return error_set(EINVAL, "transport shm takes at most %u ranks, not %u",
-				 SHM_RANKS_MAX, p->size);
+	if (p->size > RANKS_MAX)
+		return error_set(EINVAL, "transport shm takes at most %u ranks, not %u", RANKS_MAX,
+				 p->size);
 	raise_file_limit(p->size);
 	s = calloc(1, sizeof(*s));
 	if (!s)

@@ -349,9 +349,13 @@ static void parse_integer__range_and_auto(void **state)
 	assert_refused("DSM_TIMEOUT_MS", "30s");
 	assert_refused("DSM_SYNC_TIMEOUT_MS", "0");
 	assert_taken("DSM_RANK", "0", "0");
-	assert_refused("DSM_RANK", "65535");
+	assert_taken("DSM_RANK", "511", "511");
+	assert_refused("DSM_RANK", "512");
 	assert_refused("DSM_RANK", "1e3");
 	assert_refused("DSM_SIZE", "0");
+	assert_taken("DSM_SIZE", "512", "512");
+	assert_refused("DSM_SIZE", "513");
+	assert_non_null(strstr(error_text(), "from 1 to 512"));
 	assert_taken("DSM_SIZE", "010", "10");
 	assert_taken("DSM_PREFETCH", "0", "0");
 	assert_refused("DSM_PREFETCH", "65537");

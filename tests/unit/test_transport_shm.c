@@ -33,7 +33,7 @@
 #include "stats.h"
 #include "transport.h"
 
-#define RANKS_MAX   66
+#define WORLD_MAX   66
 #define SPACE_BYTES (4ul << 20)
 #define SPACE_BASE  0x7e8000000000ul
 #define TOKEN       "correct horse battery"
@@ -54,17 +54,17 @@ struct rank {
 	int status;
 	char text[ERROR_TEXT_MAX];
 	/* what has come */
-	uint64_t got[RANKS_MAX];
+	uint64_t got[WORLD_MAX];
 	uint64_t ngot;
-	unsigned down[RANKS_MAX];
+	unsigned down[WORLD_MAX];
 	unsigned ndown;
 	unsigned echo; /* answer so many messages from within the upcall */
 };
 
 struct world {
 	unsigned size;
-	_Alignas(8) uint8_t cards[RANKS_MAX * TRANSPORT_CARD_MAX];
-	struct rank ranks[RANKS_MAX];
+	_Alignas(8) uint8_t cards[WORLD_MAX * TRANSPORT_CARD_MAX];
+	struct rank ranks[WORLD_MAX];
 };
 
 static int count_fds(void)
@@ -213,7 +213,7 @@ static struct world *world_make(unsigned size)
 /* All ranks at once, each in a thread. */
 static void world_connect(struct world *w)
 {
-	pthread_t threads[RANKS_MAX];
+	pthread_t threads[WORLD_MAX];
 
 	for (unsigned r = 0; r < w->size; r++)
 		assert_int_equal(pthread_create(&threads[r], NULL, rank_connect, &w->ranks[r]), 0);
@@ -426,20 +426,20 @@ static void send__to_many_ranks(void **state)
 
 	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
-	if (limit.rlim_max < 2 * RANKS_MAX * RANKS_MAX + 1024) {
+	if (limit.rlim_max < 2 * WORLD_MAX * WORLD_MAX + 1024) {
 		print_message("the limit on open files, %llu, is too low\n",
 			      (unsigned long long)limit.rlim_max);
 		skip();
 	}
 	limit.rlim_cur = limit.rlim_max;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	w = world_connected(RANKS_MAX);
-	for (unsigned from = 0; from < RANKS_MAX; from++)
-		for (unsigned to = 0; to < RANKS_MAX; to++)
+	w = world_connected(WORLD_MAX);
+	for (unsigned from = 0; from < WORLD_MAX; from++)
+		for (unsigned to = 0; to < WORLD_MAX; to++)
 			if (from != to)
 				assert_int_equal(send_nth(&w->ranks[from], to, 0), 0);
-	for (unsigned r = 0; r < RANKS_MAX; r++) {
-		await(&w->ranks[r], RANKS_MAX - 1, 0);
+	for (unsigned r = 0; r < WORLD_MAX; r++) {
+		await(&w->ranks[r], WORLD_MAX - 1, 0);
 		assert_quiet(&w->ranks[r]);
 	}
 	world_end(w);
@@ -1149,7 +1149,7 @@ static void connect__token_guessed_by_a_stranger(void **state)
 
 static void create__too_many_ranks(void **state)
 {
-	struct transport_params params = { .rank = 0, .size = SHM_RANKS_MAX + 1 };
+	struct transport_params params = { .rank = 0, .size = RANKS_MAX + 1 };
 	struct transport *t;
 
 	(void)state;
