@@ -223,7 +223,7 @@ static int start_thread(struct dsm *d)
 	return 0;
 }
 
-int agent_start(struct dsm *d)
+static int open_fds(struct dsm *d)
 {
 	int err;
 
@@ -231,37 +231,41 @@ int agent_start(struct dsm *d)
 	if (d->epoll_fd < 0)
 		return error_set_sys(errno, "cannot create an epoll instance");
 	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (d->wake_fd < 0) {
-		err = error_set_sys(errno, "cannot create an eventfd");
-		goto err_close_epoll;
-	}
+	if (d->wake_fd < 0)
+		return error_set_sys(errno, "cannot create an eventfd");
 	err = watch_fd(d, d->wake_fd);
 	if (err == 0)
 		err = watch_fd(d, d->pager->fd);
 	if (err == 0)
 		err = watch_fd(d, d->transport->fd);
-	if (err == 0)
-		err = start_thread(d);
-	if (err == 0)
-		return 0;
-	close(d->wake_fd);
-	d->wake_fd = -1;
-err_close_epoll:
-	close(d->epoll_fd);
-	d->epoll_fd = -1;
 	return err;
+}
+
+void agent_init(struct dsm *d)
+{
+	d->epoll_fd = d->wake_fd = -1;
+}
+
+int agent_start(struct dsm *d)
+{
+	int err = open_fds(d);
+
+	return err == 0 ? start_thread(d) : err;
 }
 
 void agent_stop(struct dsm *d)
 {
-	if (!d->agent_started)
-		return;
-	node_lock(d);
-	d->stop = true;
-	node_unlock(d);
-	agent_kick(d);
-	pthread_join(d->agent, NULL);
-	d->agent_started = false;
-	close(d->wake_fd);
-	close(d->epoll_fd);
+	if (d->agent_started) {
+		node_lock(d);
+		d->stop = true;
+		node_unlock(d);
+		agent_kick(d);
+		pthread_join(d->agent, NULL);
+		d->agent_started = false;
+	}
+	if (d->wake_fd >= 0)
+		close(d->wake_fd);
+	if (d->epoll_fd >= 0)
+		close(d->epoll_fd);
+	agent_init(d);
 }

@@ -283,6 +283,7 @@ int dsm_init(struct dsm **dsm, const struct dsm_config *config)
 		return error_set_sys(ENOMEM, "no memory for the handle");
 	}
 	init_lock(d);
+	agent_init(d);
 	CDS_INIT_LIST_HEAD(&d->holds);
 	CDS_INIT_LIST_HEAD(&d->local);
 	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)

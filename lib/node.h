@@ -176,7 +176,9 @@ void region_home_known(struct dsm *d, uint64_t block);
 void sync_call_done(void *env, struct sync_wait *w);
 int sync_leave(struct dsm *dsm, unsigned *blame);
 
-/* agent.c */
+/* agent.c: init comes first, whatever fails later; stop undoes init and start, also one that
+ * failed. */
+void agent_init(struct dsm *d);
 int agent_start(struct dsm *d);
 void agent_stop(struct dsm *d);
 /* Wake the agent if it sleeps: there is work that it does not see. Nothing to do in the agent. */

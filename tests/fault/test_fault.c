@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -162,13 +163,30 @@ static void print_maps(void)
 
 struct possessions {
 	unsigned fds;
+	struct stat std[3]; /* the program's own, of the lowest numbers */
 	unsigned long kib;
 	size_t heap_bytes;
 };
 
 static struct possessions take_stock(void)
 {
-	return (struct possessions){ count_fds(), mapped_kib(), mallinfo2().uordblks };
+	struct possessions p = { .fds = count_fds(), .kib = mapped_kib() };
+
+	p.heap_bytes = mallinfo2().uordblks;
+	for (int fd = 0; fd < 3; fd++)
+		if (fstat(fd, &p.std[fd]) < 0)
+			p.std[fd] = (struct stat){ 0 };
+	return p;
+}
+
+/* A descriptor that is closed by its number 0, because it was never set, is the program's. */
+static bool same_std(const struct possessions *a, const struct possessions *b)
+{
+	for (unsigned fd = 0; fd < 3; fd++)
+		if (a->std[fd].st_ino != b->std[fd].st_ino ||
+		    a->std[fd].st_dev != b->std[fd].st_dev)
+			return false;
+	return true;
 }
 
 static bool nothing_left(const struct possessions *before)
@@ -176,6 +194,10 @@ static bool nothing_left(const struct possessions *before)
 	struct possessions now = take_stock();
 	bool same = now.kib <= before->kib && now.heap_bytes <= before->heap_bytes;
 
+	if (!same_std(before, &now)) {
+		fprintf(stderr, "stdin, stdout or stderr is not what it was\n");
+		return false;
+	}
 	/* A sanitizer has memory of its own. */
 	if (now.fds == before->fds && (same || SANITIZED))
 		return true;
