@@ -20,108 +20,67 @@
 
 #include "example.h"
 #include "graph.h"
+#include "parts.h"
 
 #define DAMPING    0.85
 #define ITERATIONS 200
 #define PRECISION  1e-10
 
-/* The numbers of one rank: whole blocks, so that they live in its own memory. */
-struct part {
-	double idle; /* sum of the nodes that link to nobody */
-	double change; /* by the latest iteration */
-	double out[]; /* what a node gives to each node it links to: its value / its links */
-};
-
-/* What rank 0 hands out. Node v is number v % part_nodes of part v / part_nodes. */
+/* What rank 0 hands out. */
 struct job {
-	uint32_t nnodes, nlinks, part_nodes;
-	size_t part_bytes;
-	char *parts[2]; /* of even and of odd iterations */
+	uint32_t nnodes; /* 0: there is nothing to do */
 	uint32_t *first; /* node v is linked to by link[first[v]] to link[first[v + 1] - 1] */
 	uint32_t *link; /* each is where the other's number is, counted in doubles in parts */
 	uint32_t *nout; /* by node: how many it links to */
+	struct parts parts;
 };
-
-static struct part *part(const struct job *job, unsigned parity, unsigned rank)
-{
-	return (struct part *)(job->parts[parity] + rank * job->part_bytes);
-}
-
-static uint32_t place(const struct job *job, uint32_t node)
-{
-	return (uint32_t)(node / job->part_nodes * (job->part_bytes / sizeof(double)) +
-			  offsetof(struct part, out) / sizeof(double) + node % job->part_nodes);
-}
-
-static double value(const struct job *job, unsigned parity, uint32_t node)
-{
-	double out = ((double *)job->parts[parity])[place(job, node)];
-
-	return job->nout[node] ? out * job->nout[node] : out;
-}
 
 /* Put the graph into shared memory: links by the node they lead to. */
 static void share_graph(struct dsm *dsm, struct job *job, const struct graph *graph)
 {
-	job->part_nodes = (graph->nnodes + dsm_size(dsm) - 1) / dsm_size(dsm);
-	job->part_bytes =
-		round_up(sizeof(struct part) + job->part_nodes * sizeof(double), BLOCK_SIZE);
-	for (unsigned i = 0; i < 2; i++) /* part r is the r-th of size equal parts: at rank r */
-		TRY_PTR(job->parts[i] = dsm_alloc(dsm, dsm_size(dsm) * job->part_bytes, NULL));
 	TRY_PTR(job->first = dsm_alloc(dsm, (graph->nnodes + 2) * sizeof(uint32_t), NULL));
-	TRY_PTR(job->nout = dsm_alloc(dsm, graph->nnodes * sizeof(uint32_t), NULL));
 	TRY_PTR(job->link = dsm_alloc(dsm, (graph->nlinks + 1) * sizeof(uint32_t), NULL));
-
-	/* Count, add up, fill in; first[v + 1] moves from the first of v's links past the last. */
-	for (uint32_t i = 0; i < graph->nlinks; i++) {
-		job->nout[graph->link[i].from]++;
-		job->first[graph->link[i].to + 2]++;
-	}
-	for (uint32_t v = 2; v < graph->nnodes + 2; v++)
-		job->first[v] += job->first[v - 1];
+	TRY_PTR(job->nout = dsm_alloc(dsm, graph->nnodes * sizeof(uint32_t), NULL));
+	parts_alloc(dsm, &job->parts, graph->nnodes);
+	graph_sort(graph, job->first, job->link, job->nout);
 	for (uint32_t i = 0; i < graph->nlinks; i++)
-		job->link[job->first[graph->link[i].to + 1]++] = place(job, graph->link[i].from);
-	job->nlinks = graph->nlinks;
-	job->nnodes = graph->nnodes; /* last: the others look at it after the barrier */
+		job->link[i] = parts_place(&job->parts, job->link[i]);
+	job->nnodes = graph->nnodes; /* the others look at it after the barrier */
 }
 
 /* Compute the new numbers of own nodes from everybody's old ones. */
 static void compute(const struct job *job, unsigned rank, unsigned old, double base)
 {
-	const double *out = (const double *)job->parts[old];
-	struct part *mine = part(job, !old, rank);
-	uint32_t begin = rank * job->part_nodes, end = begin + job->part_nodes;
-	double idle = 0, change = 0;
+	const double *out = (const double *)job->parts.vector[old];
+	const struct part *before = parts_get(&job->parts, old, rank);
+	struct part *now = parts_get(&job->parts, !old, rank);
+	uint32_t begin = rank * job->parts.nodes, end = begin + job->parts.nodes;
 
+	now->idle = now->change = 0;
 	for (uint32_t v = begin; v < end && v < job->nnodes; v++) {
-		double sum = 0, now;
+		double sum = 0, value, nout = job->nout[v] ? job->nout[v] : 1;
 
 		for (uint32_t i = job->first[v]; i < job->first[v + 1]; i++)
 			sum += out[job->link[i]];
-		now = base + DAMPING * sum;
-		idle += job->nout[v] ? 0 : now;
-		change += fabs(now - value(job, old, v));
-		mine->out[v - begin] = job->nout[v] ? now / job->nout[v] : now;
+		value = base + DAMPING * sum;
+		now->idle += job->nout[v] ? 0 : value;
+		now->change += fabs(value - before->out[v - begin] * nout);
+		now->out[v - begin] = value / nout;
 	}
-	mine->idle = idle;
-	mine->change = change;
 }
 
 /* Iterate until nothing changes; returns how often. The result is of that number's parity. */
 static unsigned iterate(struct dsm *dsm, const struct job *job)
 {
-	size_t len = sizeof(struct part) + job->part_nodes * sizeof(double);
 	unsigned i;
 
 	for (i = 0; i <= ITERATIONS; i++) {
 		double idle = 0, change = 0, base = 1.0 / job->nnodes; /* to start with */
 
-		for (unsigned r = 0; r < dsm_size(dsm); r++)
-			if (r != dsm_rank(dsm))
-				TRY(dsm_prefetch(dsm, part(job, i % 2, r), len, DSM_READ));
+		parts_prefetch(dsm, &job->parts, i % 2);
 		for (unsigned r = 0; r < dsm_size(dsm); r++) {
-			idle += part(job, i % 2, r)->idle;
-			change += part(job, i % 2, r)->change;
+			idle += parts_get(&job->parts, i % 2, r)->idle;
+			change += parts_get(&job->parts, i % 2, r)->change;
 		}
 		if (i && change < PRECISION)
 			break;
@@ -136,50 +95,36 @@ static unsigned iterate(struct dsm *dsm, const struct job *job)
 }
 
 /* Rank 0: take the result home, print it and compare it with the same done alone. */
-static bool report(const struct job *job, const struct graph *graph, unsigned iterations)
+static bool report(struct dsm *dsm, const struct job *job, const struct graph *graph, unsigned n)
 {
-	double *result = calloc(job->nnodes, sizeof(*result));
+	double *result = parts_collect(&job->parts, n % 2, job->nout, job->nnodes);
 	bool same;
 
-	for (uint32_t v = 0; result && v < job->nnodes; v++)
-		result[v] = value(job, iterations % 2, v);
-	same = result && graph_print_top(graph, result) &&
-	       graph_check(graph, result, DAMPING, iterations);
-	printf("%s", same ? "same as alone\n" : "");
-	fflush(stdout); /* before the statistics, which go to stderr */
+	printf("%" PRIu32 " nodes, %" PRIu32 " links, %u iterations on %u ranks\n", graph->nnodes,
+	       graph->nlinks, n, dsm_size(dsm));
+	same = result && graph_print_top(graph, result) && graph_check(graph, result, DAMPING, n);
 	free(result);
 	return same;
 }
 
 int main(int argc, char **argv)
 {
-	const char *path = argc > 1 ? argv[1] : "/var/lib/dpkg/status";
 	struct dsm_attr attr = { .name = "pagerank" };
-	struct graph graph = { 0 };
-	bool good = true;
+	struct graph graph;
+	unsigned iterations;
 	struct job *job;
 	struct dsm *dsm;
+	bool good;
 
 	TRY(dsm_init(&dsm, NULL));
 	TRY_PTR(job = dsm_alloc(dsm, sizeof(*job), &attr));
-	if (dsm_rank(dsm) == 0) {
-		if (argc > 2)
-			fprintf(stderr, "usage: %s [FILE]\n", argv[0]);
-		else if (graph_read(&graph, path))
-			share_graph(dsm, job, &graph);
-	}
+	if (dsm_rank(dsm) == 0 && graph_read(&graph, argc, argv))
+		share_graph(dsm, job, &graph);
 	TRY(dsm_barrier(dsm));
-	if (job->nnodes) {
-		unsigned iterations = iterate(dsm, job);
-
-		if (dsm_rank(dsm) == 0) {
-			printf("%" PRIu32 " nodes, %" PRIu32 " links, %u iterations on %u ranks\n",
-			       job->nnodes, job->nlinks, iterations, dsm_size(dsm));
-			good = report(job, &graph, iterations);
-		}
-	} else {
-		good = false; /* rank 0 could not read it and said why; all end together */
-	}
+	good = job->nnodes; /* else rank 0 could not read it and said why; all end together */
+	iterations = good ? iterate(dsm, job) : 0;
+	if (good && dsm_rank(dsm) == 0)
+		good = report(dsm, job, &graph, iterations);
 	TRY(dsm_fini(dsm));
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -33,26 +33,6 @@ static uint64_t piece_len(const struct job *job, uint64_t begin)
 	return job->len - begin < PIECE ? job->len - begin : PIECE;
 }
 
-/* Count the words that start in a piece; the last one may reach beyond it. */
-static void count_piece(struct dsm *dsm, struct table *table, const struct job *job, uint64_t begin,
-			uint64_t len)
-{
-	const char *at = job->text + begin, *end = at + len, *text_end = job->text + job->len;
-
-	while (begin && at < end && is_letter(at[-1]) && is_letter(*at))
-		at++; /* the rest of a word that started before */
-	while (at < end) {
-		const char *word = at;
-
-		while (at < text_end && is_letter(*at))
-			at++;
-		if (at > word)
-			table_add(dsm, table, word, (size_t)(at - word), 1);
-		else
-			at++;
-	}
-}
-
 static void count_pieces(struct dsm *dsm, struct table *table, struct job *job)
 {
 	uint64_t begin, len;
@@ -63,7 +43,7 @@ static void count_pieces(struct dsm *dsm, struct table *table, struct job *job)
 			break;
 		len = piece_len(job, begin);
 		TRY(dsm_acquire(dsm, job->text + begin, len, DSM_READ));
-		count_piece(dsm, table, job, begin, len);
+		table_add_words(dsm, table, job->text, job->len, begin, begin + len);
 		TRY(dsm_release(dsm, job->text + begin, len));
 		if (dsm_rank(dsm) == 0)
 			progress("counting", begin, job->len);
@@ -90,7 +70,8 @@ static bool report(struct dsm *dsm, struct job *job)
 
 	table_grow(dsm, &alone);
 	for (uint64_t begin = 0; begin < job->len; begin += PIECE) {
-		count_piece(dsm, &alone, job, begin, piece_len(job, begin));
+		table_add_words(dsm, &alone, job->text, job->len, begin,
+				begin + piece_len(job, begin));
 		progress("checking", begin, job->len);
 	}
 	if (!table_equal(&job->table[0], &alone))
@@ -106,9 +87,8 @@ static bool report(struct dsm *dsm, struct job *job)
 static void load(struct dsm *dsm, struct job *job, char **path, int npaths)
 {
 	struct dsm_attr attr = { .home = DSM_HOME_CYCLIC }; /* may be more than one rank has */
-	char *fallback[] = { "/usr/share/common-licenses" };
 
-	if (!texts_find(npaths ? path : fallback, npaths ? npaths : 1))
+	if (!texts_find(path, npaths))
 		return;
 	TRY_PTR(job->text = dsm_alloc(dsm, texts.len, &attr));
 	if (texts_read(dsm, job->text))

@@ -191,11 +191,13 @@ static inline void graph_resolve(struct graph *graph)
 	graph->nnodes = nnodes;
 }
 
-/* Read the file at path; says on stderr what is wrong with it if it returns false. */
-static inline bool graph_read(struct graph *graph, const char *path)
+/* Read the program's one argument, or else what this machine has installed; says on stderr what is
+ * wrong with it if it returns false. */
+static inline bool graph_read(struct graph *graph, int argc, char **argv)
 {
+	const char *path = argc > 1 ? argv[1] : "/var/lib/dpkg/status";
 	bool status = false, good = true;
-	FILE *file = fopen(path, "r");
+	FILE *file = argc > 2 ? NULL : fopen(path, "r");
 	uint64_t nlines = 0, done = 0;
 	char *line = NULL;
 	size_t room = 0;
@@ -203,6 +205,10 @@ static inline bool graph_read(struct graph *graph, const char *path)
 	long total = 0;
 
 	*graph = (struct graph){ 0 };
+	if (argc > 2) {
+		fprintf(stderr, "usage: %s [FILE]\n", argv[0]);
+		return false;
+	}
 	if (file && !fseek(file, 0, SEEK_END)) {
 		total = ftell(file);
 		rewind(file);
@@ -231,6 +237,25 @@ static inline bool graph_read(struct graph *graph, const char *path)
 	if (file)
 		fclose(file);
 	return good && graph->nnodes;
+}
+
+/*
+ * The links by the node they lead to: those to v come from the nodes from[first[v]] to
+ * from[first[v + 1] - 1]; nout[v] is how many lead away from it. All zero before, and first has
+ * room for nnodes + 2.
+ */
+static inline void graph_sort(const struct graph *graph, uint32_t *first, uint32_t *from,
+			      uint32_t *nout)
+{
+	/* Count, add up, fill in; first[v + 1] moves from the first of v's links past the last. */
+	for (uint32_t i = 0; i < graph->nlinks; i++) {
+		nout[graph->link[i].from]++;
+		first[graph->link[i].to + 2]++;
+	}
+	for (uint32_t v = 2; v < graph->nnodes + 2; v++)
+		first[v] += first[v - 1];
+	for (uint32_t i = 0; i < graph->nlinks; i++)
+		from[first[graph->link[i].to + 1]++] = graph->link[i].from;
 }
 
 /* PageRank without libdsm: that many iterations from an equal start. NULL: no memory. */
@@ -267,7 +292,7 @@ static inline double *graph_rank(const struct graph *graph, double damping, unsi
 	return now;
 }
 
-/* Compare a result with the one computed alone; says on stderr what differs. */
+/* Compare a result with the one computed alone; says so, or on stderr what differs. */
 static inline bool graph_check(const struct graph *graph, const double *result, double damping,
 			       unsigned iterations)
 {
@@ -282,6 +307,8 @@ static inline bool graph_check(const struct graph *graph, const double *result, 
 	}
 	if (!alone)
 		fprintf(stderr, "no memory to rank %" PRIu32 " nodes alone\n", graph->nnodes);
+	printf("%s", same ? "same as alone\n" : "");
+	fflush(stdout); /* before the statistics, which go to stderr */
 	free(alone);
 	return same;
 }

@@ -84,6 +84,29 @@ static inline void table_add(struct dsm *dsm, struct table *table, const char *t
 	word->count += count;
 }
 
+static inline bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Count the words that start from begin up to end; the last one may reach beyond it. */
+static inline void table_add_words(struct dsm *dsm, struct table *table, const char *text,
+				   uint64_t text_len, uint64_t begin, uint64_t end)
+{
+	uint64_t at = begin, word;
+
+	while (at && at < end && is_letter(text[at - 1]) && is_letter(text[at]))
+		at++; /* the rest of a word that started before */
+	while (at < end) {
+		for (word = at; at < text_len && is_letter(text[at]); at++)
+			;
+		if (at > word)
+			table_add(dsm, table, text + word, at - word, 1);
+		else
+			at++;
+	}
+}
+
 static inline uint64_t table_count(const struct table *table)
 {
 	uint64_t count = 0;
