@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "memory.h"
+#include "machine.h"
 
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008u /* Linux 6.3 */
@@ -311,7 +311,7 @@ static int populate_extent(struct space *s, const struct extent *e)
 		const char *limit;
 		int err;
 
-		if (memory_available(&limit) < need + POPULATE_RESERVE_BYTES)
+		if (machine_left_bytes(&limit) < need + POPULATE_RESERVE_BYTES)
 			return -ENOMEM;
 		err = allocate(s->memfd, e->offset + done, chunk);
 		if (err)
@@ -343,7 +343,7 @@ err_discard:
 	if (err != -ENOMEM && err != -ENOSPC)
 		return error_set_sys(-err, "cannot populate %" PRIu64 " MiB of memory",
 				     len_bytes >> 20);
-	left = memory_available(&limit);
+	left = machine_left_bytes(&limit);
 	return error_set(ENOMEM,
 			 "cannot give %" PRIu64 " MiB of memory to a region: %s has %" PRIu64
 			 " MiB left for it (%lu MiB are kept free); make the region smaller, "

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -634,66 +633,6 @@ static void names_nearest__finds_what_was_meant(void **state)
 	assert_null(names_nearest("DSM_HOMEDIRECTORY", 17, known));
 }
 
-static void put(const char *dir, const char *name, const char *text)
-{
-	char path[512];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-}
-
-static void make(const char *dir, const char *name)
-{
-	char path[512];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	assert_int_equal(mkdir(path, 0700), 0);
-}
-
-static uint64_t limit_with(const char *dir, const char *self)
-{
-	char path[512];
-
-	put(dir, "self", self);
-	snprintf(path, sizeof(path), "%s/self", dir);
-	return machine_cgroup_bytes_at(path, dir);
-}
-
-/* A tree as /sys/fs/cgroup has it; nothing is left behind. */
-static void machine_cgroup_bytes__least_on_the_way(void **state)
-{
-	char dir[] = "/tmp/dsm_test_XXXXXX";
-	char command[64];
-
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	make(dir, "job");
-	make(dir, "job/step");
-	make(dir, "memory");
-	make(dir, "memory/old");
-	assert_true(limit_with(dir, "0::/job/step\n") == MACHINE_NO_LIMIT);
-	put(dir, "job/memory.max", "1073741824\n");
-	put(dir, "job/step/memory.max", "max\n");
-	assert_int_equal(limit_with(dir, "0::/job/step\n"), GIB);
-	put(dir, "job/step/memory.max", "4096\n");
-	assert_int_equal(limit_with(dir, "0::/job/step\n"), 4096);
-	assert_int_equal(limit_with(dir, "0::/job\n"), GIB);
-	assert_true(limit_with(dir, "0::/\n") == MACHINE_NO_LIMIT);
-	put(dir, "memory.max", "8192\n");
-	assert_int_equal(limit_with(dir, "0::/\n"), 8192);
-	assert_int_equal(limit_with(dir, "0::/not/here\n"), 8192);
-	put(dir, "memory/old/memory.limit_in_bytes", "12288\n");
-	assert_int_equal(limit_with(dir, "9:cpu:/old\n4:memory:/old\n"), 12288);
-	assert_true(limit_with(dir, "nonsense\n") == MACHINE_NO_LIMIT);
-	assert_true(machine_cgroup_bytes_at("/nowhere", dir) == MACHINE_NO_LIMIT);
-	snprintf(command, sizeof(command), "rm -r %s", dir);
-	assert_int_equal(system(command), 0);
-}
-
 #define TEST(name) cmocka_unit_test_setup(name, clean_environment)
 
 int main(void)
@@ -727,7 +666,6 @@ int main(void)
 		TEST(config_rows__fallback_is_the_default),
 		TEST(names_distance__counts_slips),
 		TEST(names_nearest__finds_what_was_meant),
-		TEST(machine_cgroup_bytes__least_on_the_way),
 	};
 
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "memory.h"
+#include "machine.h"
 #include "space.h"
 
 #define BASE        0x7e8000000000ul
@@ -284,7 +284,7 @@ static void space_populate__gives_memory_to_pages_and_directory(void **state)
 static void space_populate__refuses_more_than_there_is(void **state)
 {
 	const char *limit;
-	uint64_t left = memory_available(&limit);
+	uint64_t left = machine_left_bytes(&limit);
 	uint64_t much = (left + left / 4) & ~(BLOCK_BYTES - 1);
 	char expect[64];
 	struct space s;
@@ -394,20 +394,6 @@ static void segment_readers__has_room_for_every_rank(void **state)
 	space_fini(&s);
 }
 
-static void memory_available__is_below_the_machine(void **state)
-{
-	const char *limit = NULL;
-	uint64_t left = memory_available(&limit);
-	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * 4096;
-
-	(void)state;
-	assert_non_null(limit);
-	if (left == UINT64_MAX)
-		skip();
-	assert_true(left > 0);
-	assert_true(left <= machine || count_lines("/proc/swaps") > 1);
-}
-
 #define fixture_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -433,7 +419,6 @@ int main(void)
 		fixture_test(space_discard__of_nothing_allocates_nothing),
 		fixture_test(space_granule__finds_addresses_of_the_range_only),
 		cmocka_unit_test(segment_readers__has_room_for_every_rank),
-		cmocka_unit_test(memory_available__is_below_the_machine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
