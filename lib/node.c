@@ -105,27 +105,32 @@ static void on_left(struct dsm *d, const struct msg *m)
 		__atomic_store_n(&d->left_for[m->src], (uint16_t)cause, __ATOMIC_RELAXED);
 }
 
+/* WIRE_NO_RANK: it has not left. */
+static unsigned left_for(const struct dsm *d, unsigned rank)
+{
+	return rank < d->size ? __atomic_load_n(&d->left_for[rank], __ATOMIC_RELAXED)
+			      : WIRE_NO_RANK;
+}
+
 unsigned node_cause(const struct dsm *d, unsigned rank)
 {
-	unsigned cause = WIRE_NO_RANK;
+	unsigned cause = left_for(d, rank);
 
-	if (rank < d->size)
-		cause = __atomic_load_n(&d->left_for[rank], __ATOMIC_RELAXED);
 	return cause == WIRE_NO_RANK ? rank : cause;
 }
 
 struct fate node_fate(const struct dsm *d, unsigned rank)
 {
-	unsigned cause = node_cause(d, rank);
+	unsigned cause = left_for(d, rank);
 	struct fate f;
 
-	if (cause != rank)
-		snprintf(f.text, sizeof(f.text), "rank %u has left, since rank %u has died", rank,
-			 cause);
-	else if (rank < d->size && d->left_for[rank] == rank)
+	if (cause == WIRE_NO_RANK)
+		snprintf(f.text, sizeof(f.text), "rank %u has died", rank);
+	else if (cause == rank)
 		snprintf(f.text, sizeof(f.text), "rank %u has left by dsm_fini()", rank);
 	else
-		snprintf(f.text, sizeof(f.text), "rank %u has died", rank);
+		snprintf(f.text, sizeof(f.text), "rank %u has left, since rank %u has died", rank,
+			 cause);
 	return f;
 }
 
@@ -181,7 +186,7 @@ static void rank_down(void *ctx, unsigned rank)
 
 	if (rankset_has(&d->down, rank))
 		return;
-	if (!d->leaving && d->left_for[rank] != WIRE_NO_RANK)
+	if (!d->leaving && left_for(d, rank) != WIRE_NO_RANK)
 		log_info("%s", node_fate(d, rank).text);
 	else if (!d->leaving)
 		log_warn("lost the connection to rank %u: it died or left without dsm_fini()",
