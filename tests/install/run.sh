@@ -68,8 +68,9 @@ diff -u "$work/declared" "$work/static_names" || fail "libdsm.a has other global
 
 readelf -d "$libdir/libdsm.so" | grep -q "SONAME.*\[libdsm.so.${version%%.*}\]" || fail "SONAME"
 
-# CMake
-"$cmake" -S "$here/consumer" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
+# CMake, with the generator that this build has: CMake's own choice, make, may not be installed.
+"$cmake" -S "$here/consumer" -B "$work/cmake" -G "$(cached CMAKE_GENERATOR)" \
+	-DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
 	>"$work/cmake.log" 2>&1 && "$cmake" --build "$work/cmake" >>"$work/cmake.log" 2>&1 || {
 	cat "$work/cmake.log"
 	fail "the consumer with CMake"

@@ -344,9 +344,24 @@ static void exchange__rank_0_comes_last(void **state)
 	assert_all_right(3);
 }
 
+/* A machine without /etc/hosts and without a name server has no localhost. */
+static bool has_localhost(void)
+{
+	struct addrinfo *list;
+
+	if (getaddrinfo("localhost", NULL, NULL, &list))
+		return false;
+	freeaddrinfo(list);
+	return true;
+}
+
 static void exchange__by_name(void **state)
 {
 	(void)state;
+	if (!has_localhost()) {
+		print_message("skipped: the name \"localhost\" has no address here\n");
+		skip();
+	}
 	snprintf(root, sizeof(root), "localhost:%u", port);
 	start_range(0, 3, 3, LONG_MS);
 	finish_range(0, 3);
