@@ -74,8 +74,7 @@ int shm_send(struct transport *t, unsigned rank, const struct msg *m)
 	if (shm_is_down(s, rank) || s->peers[rank].broken)
 		return shm_err_down(rank);
 	peer = &s->peers[rank];
-	if (m->kind == MSG_NONE || m->kind >= MSG_KINDS || m->src != s->self.rank ||
-	    (m->slots != 1 && m->slots != MSG_SLOTS_MAX))
+	if (!msg_is_sane(m) || m->src != s->self.rank)
 		return error_set(EINVAL, "message of kind %u, %u slots, from rank %u, sent by %u",
 				 m->kind, m->slots, m->src, s->self.rank);
 	rc = shm_tx_send(&peer->tx, m);
@@ -102,11 +101,6 @@ void shm_flush(struct transport_shm *s, unsigned rank)
 		mark_broken(s, rank, tx_why(rc));
 }
 
-static bool is_sane(const struct msg *m, unsigned rank)
-{
-	return m->kind != MSG_NONE && m->kind < MSG_KINDS && m->src == rank;
-}
-
 /* Deliver up to budget messages of one peer. Returns their number. */
 static int drain(struct transport_shm *s, unsigned rank, int budget)
 {
@@ -118,7 +112,7 @@ static int drain(struct transport_shm *s, unsigned rank, int budget)
 		rc = shm_rx_take(&peer->rx, &m);
 		if (rc == 0)
 			break;
-		if (rc < 0 || !is_sane(&m.msg, rank)) {
+		if (rc < 0 || !msg_is_sane(&m.msg) || m.msg.src != rank) {
 			mark_broken(s, rank, "it sent a message that makes no sense");
 			break;
 		}

@@ -55,6 +55,17 @@ static const char *const names[MSG_KINDS] = {
 	[MSG_LEFT] = "Left",
 };
 
+static bool is_region(unsigned kind)
+{
+	return kind >= MSG_REGION_ALLOC && kind <= MSG_REGION_FREED;
+}
+
+bool msg_is_sane(const struct msg *m)
+{
+	return m->kind > MSG_NONE && m->kind < MSG_KINDS &&
+	       m->slots == (is_region(m->kind) ? MSG_SLOTS_MAX : 1);
+}
+
 const char *msg_name(unsigned kind)
 {
 	return kind < MSG_KINDS && names[kind] ? names[kind] : "?";

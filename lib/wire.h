@@ -9,6 +9,7 @@
 #define DSM_WIRE_H
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -164,6 +165,9 @@ static inline unsigned grant_rank(uint64_t word)
 {
 	return (unsigned)(word >> 16) & 0xffff;
 }
+
+/* Of a known kind, with the slots that it has? What comes from outside is not looked at before. */
+bool msg_is_sane(const struct msg *m);
 
 /* A message's kind as text ("GetS"), "?" if unknown. */
 const char *msg_name(unsigned kind);

@@ -66,6 +66,20 @@ static void grant_word__zeroed_memory_is_clean(void **state)
 	assert_int_equal(grant_state(0), GRANT_CLEAN);
 }
 
+static void msg_is_sane__kind_and_slots(void **state)
+{
+	(void)state;
+	for (unsigned kind = 0; kind < 256; kind++) {
+		for (unsigned slots = 0; slots < 6; slots++) {
+			struct msg m = { .kind = (uint8_t)kind, .slots = (uint8_t)slots };
+			bool region = kind >= MSG_REGION_ALLOC && kind <= MSG_REGION_FREED;
+
+			assert_int_equal(msg_is_sane(&m), kind > MSG_NONE && kind < MSG_KINDS &&
+								  slots == (region ? 4 : 1));
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -73,6 +87,7 @@ int main(void)
 		cmocka_unit_test(msg_name__names_differ),
 		cmocka_unit_test(msg_name__unknown_kind),
 		cmocka_unit_test(msg_name__spelled_as_in_the_primer),
+		cmocka_unit_test(msg_is_sane__kind_and_slots),
 		cmocka_unit_test(grant_word__keeps_state_and_rank),
 		cmocka_unit_test(grant_word__zeroed_memory_is_clean),
 	};
