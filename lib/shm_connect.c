@@ -272,6 +272,24 @@ static int map_view(const struct shm_self *self, struct shm_link *link, int fd, 
 	return rc;
 }
 
+/*
+ * Nobody can tell an eventfd from other files without a type, but writing to any of them does no
+ * harm. A pipe or a socket would raise SIGPIPE, a regular file SIGXFSZ.
+ */
+static int take_event(struct shm_link *link, int *fd, unsigned rank)
+{
+	struct stat st;
+
+	if (fstat(*fd, &st) || st.st_mode & S_IFMT)
+		return error_set(EPROTO, "what rank %u passed to wake it is no eventfd", rank);
+	/* Whatever it is, writing to it must not block. */
+	if (fcntl(*fd, F_SETFL, O_RDWR | O_NONBLOCK))
+		return error_set_sys(errno, "rank %u passed an unusable eventfd", rank);
+	link->event_fd = *fd;
+	*fd = -1;
+	return 0;
+}
+
 static int take_descriptors(struct connector *c, struct conn *conn, int fds[HELLO_FDS])
 {
 	int rc;
@@ -279,14 +297,9 @@ static int take_descriptors(struct connector *c, struct conn *conn, int fds[HELL
 	rc = map_view(c->self, &conn->link, fds[HELLO_SEGMENT], conn->rank);
 	if (!rc)
 		rc = map_box(c->self, &conn->link, fds[HELLO_BOX], conn->rank);
-	if (rc)
-		return rc;
-	/* Whatever it is, writing to it must not block. */
-	if (fcntl(fds[HELLO_EVENT], F_SETFL, O_RDWR | O_NONBLOCK))
-		return error_set_sys(errno, "rank %u passed an unusable eventfd", conn->rank);
-	conn->link.event_fd = fds[HELLO_EVENT];
-	fds[HELLO_EVENT] = -1;
-	return 0;
+	if (!rc)
+		rc = take_event(&conn->link, &fds[HELLO_EVENT], conn->rank);
+	return rc;
 }
 
 /* Is it, by the kernel's word, the process that a rank's card names? */

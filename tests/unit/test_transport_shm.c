@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@
 #include "error.h"
 #include "log.h"
 #include "shm_connect.h"
+#include "shm_internal.h"
 #include "shm_ring.h"
 #include "stats.h"
 #include "transport.h"
@@ -824,7 +826,7 @@ static void rogue_make(struct rogue *g, struct rank *rank, uint8_t *cards)
 	strcpy(g->self.token, TOKEN);
 	assert_int_equal(shm_box_create(&g->box, &g->self.box_fd, 1, 2), 0);
 	strcpy(g->box->token, TOKEN);
-	g->self.event_fd = memfd_create("dsm-not-an-eventfd", MFD_CLOEXEC);
+	g->self.event_fd = eventfd(0, EFD_CLOEXEC);
 	assert_true(g->self.event_fd >= 0);
 	assert_int_equal(shm_listen(&g->self), 0);
 	memcpy(cards + TRANSPORT_CARD_MAX, &g->self.card, sizeof(g->self.card));
@@ -881,6 +883,9 @@ static void poll__message_without_sense(void **state)
 	rogue_send(&(struct msg){ .kind = MSG_NONE, .slots = 1, .src = 1 });
 	rogue_send(&(struct msg){ .kind = MSG_GETS, .slots = 3, .src = 1 });
 	rogue_send(&(struct msg){ .kind = MSG_GETS, .slots = 1, .src = 0 });
+	/* Whoever it is for would read beyond it. */
+	rogue_send(&(struct msg){ .kind = MSG_REGION_ADD, .slots = 1, .src = 1 });
+	rogue_send(&(struct msg){ .kind = MSG_GETS, .slots = MSG_SLOTS_MAX, .src = 1 });
 }
 
 static void poll__control_socket_is_not_silent(void **state)
@@ -996,6 +1001,37 @@ static void connect__segment_not_sealed(void **state)
 	assert_int_equal(w->ranks[0].status, -EPROTO);
 	assert_non_null(strstr(w->ranks[0].text, "sealed"));
 	world_end(w);
+}
+
+/* Writing to a pipe that nobody reads would end this process. */
+static void connect__waking_by_what_is_no_eventfd(void **state)
+{
+	struct world *w;
+	int ends[2];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct transport_shm *s;
+
+		w = world_make(2);
+		s = shm_of(w->ranks[1].t);
+		if (i == 0) {
+			assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+			close(ends[0]);
+		} else if (i == 1) {
+			assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends),
+					 0);
+			close(ends[0]);
+		} else {
+			ends[1] = memfd_create("dsm-test", MFD_CLOEXEC);
+		}
+		assert_int_equal(dup3(ends[1], s->self.event_fd, O_CLOEXEC), s->self.event_fd);
+		close(ends[1]);
+		world_connect(w);
+		assert_int_equal(w->ranks[0].status, -EPROTO);
+		assert_non_null(strstr(w->ranks[0].text, "eventfd"));
+		world_end(w);
+	}
 }
 
 static void connect__other_place(void **state)
@@ -1266,6 +1302,7 @@ int main(void)
 		T(connect__token_mismatch),
 		T(connect__layout_mismatch),
 		T(connect__segment_not_sealed),
+		T(connect__waking_by_what_is_no_eventfd),
 		T(connect__other_place),
 		T(connect__rank_does_not_come),
 		T(connect__rank_has_ended),
