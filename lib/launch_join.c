@@ -218,6 +218,11 @@ static int take_cards(struct join *j, int fd, const struct tcp_answer *answer)
 	    answer->len_bytes != sizeof(head) + (size_t)head.size * head.stride || !head.token[0] ||
 	    !memchr(head.token, 0, CONFIG_TOKEN_MAX))
 		return not_libdsm(j, "its answer contradicts itself");
+	if (j->t->token_given && !launch_token_equal(head.token, l->token))
+		return error_set(EPROTO,
+				 "What answers at DSM_ROOT=%s has another DSM_TOKEN than rank %u: "
+				 "give all ranks the same",
+				 j->t->root, l->rank);
 	packed = malloc((size_t)head.size * head.stride + 1);
 	if (!packed)
 		return error_set_sys(ENOMEM, "Cannot take the cards of %u ranks", l->size);
@@ -259,7 +264,8 @@ static int talk(struct join *j, int fd, uint64_t attempt_ns)
 					 j->t->root, answer.version, j->t->l.rank, WIRE_VERSION);
 		if (answer.kind == TCP_CARDS)
 			return take_cards(j, fd, &answer);
-		if (answer.kind != TCP_JOINED || answer.len_bytes)
+		/* Once: an endless row of them would keep this rank beyond its deadline. */
+		if (answer.kind != TCP_JOINED || answer.len_bytes || j->joined)
 			return not_libdsm(j, "its answer is of no known kind");
 		j->joined = true;
 		log_debug("Rank 0 at %s has taken this rank's card", j->t->root);

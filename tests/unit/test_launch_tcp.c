@@ -744,6 +744,38 @@ static void exchange__not_rank_0(void **state)
 }
 
 /* Cards that contradict their own lengths are not taken. */
+static void exchange__rank_0_has_another_token(void **state)
+{
+	struct {
+		struct tcp_answer answer;
+		struct tcp_cards cards;
+	} m = { .answer = { .magic = TCP_ANSWER_MAGIC,
+			    .version = WIRE_VERSION,
+			    .kind = TCP_CARDS,
+			    .len_bytes = sizeof(m.cards) },
+		.cards = { .token = "of a stranger", .size = 2 } };
+
+	(void)state;
+	strcpy(ranks[1].settings.token, "a secret of ours");
+	answer_as_rank_0(&m, sizeof(m));
+	assert_int_equal(ranks[1].err, -EPROTO);
+	assert_text(&ranks[1], "DSM_TOKEN");
+}
+
+/* One JOINED after the other would go on beyond every deadline. */
+static void exchange__joined_again(void **state)
+{
+	const struct tcp_answer joined = { .magic = TCP_ANSWER_MAGIC,
+					   .version = WIRE_VERSION,
+					   .kind = TCP_JOINED };
+	const struct tcp_answer answers[] = { joined, joined };
+
+	(void)state;
+	answer_as_rank_0(answers, sizeof(answers));
+	assert_int_equal(ranks[1].err, -EPROTO);
+	assert_text(&ranks[1], "not rank 0");
+}
+
 static void exchange__malformed_cards(void **state)
 {
 	struct {
@@ -806,6 +838,8 @@ int main(void)
 		TEST(exchange__rank_0_dies),
 		TEST(exchange__rank_0_of_other_version),
 		TEST(exchange__not_rank_0),
+		TEST(exchange__rank_0_has_another_token),
+		TEST(exchange__joined_again),
 		TEST(exchange__malformed_cards),
 	};
 
