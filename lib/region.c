@@ -148,13 +148,37 @@ static int map_region(struct dsm *d, struct region *region)
 	return err;
 }
 
-static bool plausible(const struct dsm *d, const struct msg_region *m)
+bool region_attr_is_sane(const struct dsm *d, const struct msg_region *m)
+{
+	return m->page_shift <= BLOCK_SHIFT - GRANULE_SHIFT &&
+	       m->home_policy <= DSM_HOME_FIRST_TOUCH &&
+	       (m->home_policy != DSM_HOME_RANK || m->home_rank < d->size) &&
+	       m->release <= DSM_RELEASE_WRITE_THROUGH;
+}
+
+/* Does it lie in the range, and in nothing that another region has? */
+static bool place_is_free(const struct dsm *d, const struct msg_region *m)
 {
 	uint64_t offset = m->addr - (uintptr_t)d->space.base;
+	uint64_t first = offset / BLOCK_BYTES;
 
-	return m->src == 0 && m->len_bytes > 0 && offset % BLOCK_BYTES == 0 &&
-	       offset < d->space.len_bytes && m->len_bytes <= d->space.len_bytes - offset &&
-	       m->page_shift <= BLOCK_SHIFT - GRANULE_SHIFT;
+	if (offset % BLOCK_BYTES || offset >= d->space.len_bytes || !m->len_bytes ||
+	    m->len_bytes > d->space.len_bytes - offset)
+		return false;
+	for (uint64_t b = first; b <= first + (m->len_bytes - 1) / BLOCK_BYTES; b++)
+		if (d->blocks[b].in_use)
+			return false;
+	return true;
+}
+
+static struct region *region_by_id(struct dsm *d, uint32_t id)
+{
+	struct region *r;
+
+	cds_list_for_each_entry (r, &d->regions.list, link)
+		if (r->id == id)
+			return r;
+	return NULL;
 }
 
 static void on_add(struct dsm *d, const struct msg_region *m)
@@ -162,7 +186,11 @@ static void on_add(struct dsm *d, const struct msg_region *m)
 	struct region *region, nothing = { .id = m->id };
 	int err;
 
-	if (!plausible(d, m)) {
+	if (m->src != 0 || !region_attr_is_sane(d, m) || !place_is_free(d, m) ||
+	    region_by_id(d, m->id)) {
+		log_warn("refused RegionAdd %u from rank %u: %llu bytes at %#llx make no sense",
+			 m->id, m->src, (unsigned long long)m->len_bytes,
+			 (unsigned long long)m->addr);
 		answer_root(d, MSG_REGION_ADDED, &nothing, -EPROTO);
 		return;
 	}
@@ -182,16 +210,6 @@ static void on_add(struct dsm *d, const struct msg_region *m)
 	region->populating = true;
 	d->regions.working++;
 	agent_kick(d);
-}
-
-static struct region *region_by_id(struct dsm *d, uint32_t id)
-{
-	struct region *r;
-
-	cds_list_for_each_entry (r, &d->regions.list, link)
-		if (r->id == id)
-			return r;
-	return NULL;
 }
 
 static void forget(struct dsm *d, struct region *region)
@@ -227,15 +245,21 @@ static void on_drop(struct dsm *d, const struct msg_region *m)
 		return;
 	if (!region) {
 		answer_root(d, MSG_REGION_DROPPED, &nothing, 0);
-	} else if (m->status == REGION_DROP_FORGET) {
-		nothing.id = region->id;
-		forget(d, region);
-		answer_root(d, MSG_REGION_DROPPED, &nothing, 0);
-	} else {
+	} else if (m->status != REGION_DROP_FORGET) {
+		if (region->draining)
+			return;
 		region->draining = true;
+		region->drained = false;
 		region->next_block = 0;
 		d->regions.working++;
 		agent_kick(d);
+	} else if (!region->drained || region->draining || region->acquired) {
+		log_warn("refused to forget the region at %p: it is in use",
+			 node_addr(d, region->first_block * GRANULES_PER_BLOCK));
+		answer_root(d, MSG_REGION_DROPPED, &nothing, -EBUSY);
+	} else {
+		forget(d, region);
+		answer_root(d, MSG_REGION_DROPPED, &nothing, 0);
 	}
 }
 
@@ -264,14 +288,20 @@ static void populate_slice(struct dsm *d, struct region *region)
 		work_done(d, region, &region->populating, MSG_REGION_ADDED, err);
 }
 
-/* Blocks in which nothing is in flight; what remains goes on when answers have come. */
+/* Blocks in which nothing is in flight; what remains goes on when answers have come. Who has
+ * acquired a part keeps the region. */
 static void drain_slice(struct dsm *d, struct region *region)
 {
+	if (region->acquired) {
+		work_done(d, region, &region->draining, MSG_REGION_DROPPED, -EBUSY);
+		return;
+	}
 	while (region->next_block < region->nblocks) {
 		if (protocol_busy(&d->protocol, region->first_block + region->next_block, 1))
 			return;
 		region->next_block++;
 	}
+	region->drained = true;
 	work_done(d, region, &region->draining, MSG_REGION_DROPPED, 0);
 }
 
@@ -357,6 +387,8 @@ static void on_touch(struct dsm *d, const struct msg *m)
 			      .page = m->page,
 			      .word = { WIRE_NO_RANK } };
 
+	if (region_arbiter(d, block) != d->rank)
+		return;
 	if (block < block_count(d) && d->blocks[block].in_use) {
 		if (d->blocks[block].home == WIRE_NO_RANK && m->word[0])
 			d->blocks[block].home = m->src;
@@ -369,7 +401,11 @@ static void on_block_home(struct dsm *d, const struct msg *m)
 {
 	uint64_t block = m->page / GRANULES_PER_BLOCK;
 
-	if (block >= block_count(d) || !d->blocks[block].in_use)
+	if (block >= block_count(d) || !d->blocks[block].in_use ||
+	    m->src != region_arbiter(d, block))
+		return;
+	/* A home is for good: this is an answer that came after another way of learning it. */
+	if (d->blocks[block].home != WIRE_NO_RANK)
 		return;
 	if (m->word[0] < d->size)
 		home_learned(d, block, (unsigned)m->word[0]);
@@ -381,8 +417,9 @@ void region_claimed(struct dsm *d, uint64_t granule)
 {
 	uint64_t block = granule / GRANULES_PER_BLOCK;
 
+	/* The arbiter itself would know. */
 	if (block < block_count(d) && d->blocks[block].in_use &&
-	    d->blocks[block].home == WIRE_NO_RANK)
+	    d->blocks[block].home == WIRE_NO_RANK && region_arbiter(d, block) != d->rank)
 		home_learned(d, block, d->rank);
 }
 

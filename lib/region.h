@@ -37,6 +37,7 @@ struct region {
 	/* work that the agent does in slices */
 	bool populating;
 	bool draining;
+	bool drained; /* nothing was in flight when rank 0 asked */
 	uint64_t next_block;
 	/* holders of ranges in this rank */
 	uint64_t acquired;
@@ -58,6 +59,7 @@ struct regions {
 	struct cds_list_head requests;
 	struct pool request_pool;
 	struct rankset acks;
+	bool serving; /* next_request() runs */
 	uint32_t next_id;
 };
 

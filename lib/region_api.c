@@ -19,17 +19,33 @@ struct region_call {
 	struct waiter waiter;
 };
 
+/* What rank 0 says of a region must be so here. */
+static int answer_status(const struct dsm *d, const struct msg_region *m)
+{
+	uint64_t offset = m->addr - (uintptr_t)d->space.base;
+
+	if (m->status > 0 || m->status < -4095 || m->page_shift > BLOCK_SHIFT - GRANULE_SHIFT)
+		return -EPROTO;
+	if (m->status == 0 && m->kind == MSG_REGION_ALLOCATED &&
+	    (offset >= d->space.len_bytes || offset % BLOCK_BYTES ||
+	     !d->regions.at[offset / BLOCK_BYTES]))
+		return -EPROTO;
+	return m->status;
+}
+
 void region_call_answered(struct dsm *d, const struct msg_region *m)
 {
 	struct region_call *c;
 	struct msg_region undo = *m;
 
+	if (m->src != 0)
+		return;
 	cds_list_for_each_entry (c, &d->regions.calls, link) {
 		if (c->cookie != m->cookie)
 			continue;
 		cds_list_del(&c->link);
 		c->answer = *m;
-		waiter_complete(&c->waiter, m->status);
+		waiter_complete(&c->waiter, answer_status(d, m));
 		return;
 	}
 	/* The caller gave up waiting: nobody has the pointer, so the attachment goes. */
@@ -165,6 +181,11 @@ static int explain_alloc(const struct dsm *d, int err, size_t len, const struct 
 				 node_fate(d, answer->blame).text);
 	case -ETIMEDOUT:
 		return err; /* has its text */
+	case -EPROTO:
+		return error_set(EPROTO,
+				 "rank 0 answers with what makes no sense here, or rank %u "
+				 "has been told so: run the same libdsm everywhere",
+				 answer->blame);
 	default:
 		return error_set_sys(-err, "rank %u cannot map %zu bytes", answer->blame, len);
 	}
@@ -233,12 +254,21 @@ int dsm_free(struct dsm *dsm, void *ptr)
 	if (err < 0)
 		return err;
 	err = ask_root(dsm, &m, &call, 0);
-	if (err == -EINVAL)
+	switch (err) {
+	case 0:
+	case -ETIMEDOUT: /* has its text */
+		return err;
+	case -EINVAL:
 		return error_set(EINVAL, "%p is not the start of a region (freed before?)", ptr);
-	if (err == -EHOSTDOWN)
+	case -EBUSY:
+		return error_set(EBUSY, "rank %u has acquired a part of the region at %p",
+				 call.answer.blame, ptr);
+	case -EHOSTDOWN:
 		return error_set(EHOSTDOWN, "rank 0, which keeps the regions, is gone: %s",
 				 node_fate(dsm, 0).text);
-	return err;
+	default:
+		return error_set_sys(-err, "rank 0 cannot free the region at %p", ptr);
+	}
 }
 
 int dsm_region_get(struct dsm *dsm, const volatile void *addr, struct dsm_region_info *info)

@@ -21,6 +21,9 @@ struct region_request {
 	uint32_t id; /* of the region */
 };
 
+/* Can a region have these attributes? What another rank says is not believed. */
+bool region_attr_is_sane(const struct dsm *d, const struct msg_region *m);
+
 /* The home of a region's i-th block by its placement; WIRE_NO_RANK: by first touch. */
 unsigned region_block_home(const struct dsm *d, const struct region *region, uint64_t i);
 

@@ -9,6 +9,9 @@
 #include "node.h"
 #include "region_internal.h"
 
+/* Requests that wait for their turn, of all ranks; each is a thread that waits. */
+#define REQUESTS_MAX (1u << 16)
+
 static void next_request(struct dsm *d);
 
 static struct region_request *current(struct dsm *d)
@@ -130,6 +133,8 @@ static void begin_alloc(struct dsm *d, struct region_request *q)
 	}
 	if (m.len_bytes == 0)
 		q->status = -ENOENT;
+	else if (!region_attr_is_sane(d, &m) || m.len_bytes > d->space.len_bytes)
+		q->status = -EINVAL;
 	else if (d->first_down != WIRE_NO_RANK)
 		q->status = -EHOSTDOWN, q->blame = d->first_down;
 	else if (!find_blocks(d, (m.len_bytes + BLOCK_BYTES - 1) / BLOCK_BYTES, &first))
@@ -163,16 +168,31 @@ static void begin_free(struct dsm *d, struct region_request *q)
 	}
 }
 
+/* A loop, not a recursion by way of finish(): many requests may be answered at once. */
 static void next_request(struct dsm *d)
 {
-	struct region_request *q = current(d);
+	struct region_request *q;
 
-	if (!q)
+	if (d->regions.serving)
 		return;
-	if (q->msg.kind == MSG_REGION_ALLOC)
-		begin_alloc(d, q);
-	else
-		begin_free(d, q);
+	d->regions.serving = true;
+	while ((q = current(d)) && q->phase == REQUEST_NEW) {
+		if (q->msg.kind == MSG_REGION_ALLOC)
+			begin_alloc(d, q);
+		else
+			begin_free(d, q);
+	}
+	d->regions.serving = false;
+}
+
+/* Some rank has acquired a part of what is to be freed. */
+static void keep_region(struct dsm *d, struct region_request *q)
+{
+	struct region *region = by_id(d, q->id);
+
+	if (region)
+		region->attachments++;
+	finish(d, q, NULL);
 }
 
 /* Every rank has answered the current request's round. */
@@ -192,7 +212,10 @@ static void round_done(struct dsm *d)
 		}
 		break;
 	case REQUEST_DRAINING:
-		drop(d, q, REGION_DROP_FORGET);
+		if (q->msg.kind == MSG_REGION_FREE && q->status == -EBUSY)
+			keep_region(d, q);
+		else
+			drop(d, q, REGION_DROP_FORGET);
 		break;
 	case REQUEST_FORGETTING:
 		finish(d, q, NULL);
@@ -206,10 +229,11 @@ static void on_answer(struct dsm *d, const struct msg_region *m)
 {
 	struct region_request *q = current(d);
 
-	if (!q || q->id != m->id || !rankset_has(&d->regions.acks, m->src))
+	if (!q || q->id != m->id || !rankset_has(&d->regions.acks, m->src) ||
+	    (m->kind == MSG_REGION_ADDED) != (q->phase == REQUEST_ADDING))
 		return;
 	if (m->status < 0 && q->status == 0) {
-		q->status = m->status;
+		q->status = m->status < -4095 ? -EPROTO : m->status;
 		q->blame = m->src;
 	}
 	rankset_remove(&d->regions.acks, m->src);
@@ -219,7 +243,8 @@ static void on_answer(struct dsm *d, const struct msg_region *m)
 
 static void on_request(struct dsm *d, const struct msg_region *m)
 {
-	struct region_request *q = pool_get(&d->regions.request_pool);
+	struct pool *pool = &d->regions.request_pool;
+	struct region_request *q = pool->in_use < REQUESTS_MAX ? pool_get(pool) : NULL;
 	struct msg_region refusal = *m;
 	bool idle = cds_list_empty(&d->regions.requests);
 

@@ -162,7 +162,7 @@ void *dsm_alloc(struct dsm *dsm, size_t len, const struct dsm_attr *attr);
  * every rank has let go (timeout_ms).
  *
  * -EINVAL: ptr is not the start of a region (also: freed before). -EBUSY: a range of it is acquired
- * in this rank. -EHOSTDOWN, -ETIMEDOUT.
+ * in this rank or another. -EHOSTDOWN, -ETIMEDOUT. -EPROTO: rank 0 makes no sense.
  */
 int dsm_free(struct dsm *dsm, void *ptr);
 
