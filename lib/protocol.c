@@ -141,6 +141,9 @@ static bool acceptable(const struct protocol *p, const struct msg *m)
 		return false;
 	if (m->src >= p->size || m->src == p->rank)
 		return false;
+	if (m->kind == MSG_GRANT_ERROR &&
+	    (m->word[0] == 0 || m->word[0] > 4095 || m->word[1] >= p->size))
+		return false;
 	if (m->page >= total_granules(p) || !protocol_block(p, m->page)->in_use)
 		return false;
 	if (protocol_page(p, m->page) != m->page)

@@ -32,9 +32,10 @@ static inline void rankset_remove(struct rankset *s, unsigned rank)
 	s->word[rank / 64] &= ~(1ull << rank % 64);
 }
 
+/* Of any rank: one that cannot be is in no set. */
 static inline bool rankset_has(const struct rankset *s, unsigned rank)
 {
-	return s->word[rank / 64] >> rank % 64 & 1;
+	return rank < RANKS_MAX && (s->word[rank / 64] >> rank % 64 & 1);
 }
 
 /* The first rank of the set that is >= from; RANKS_MAX if there is none. */
