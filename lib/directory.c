@@ -80,6 +80,14 @@ static bool readers_any(const struct protocol *p, uint64_t page)
 	return false;
 }
 
+/* The ranks that a readers word can stand for: any peer can set any bit of it. */
+static uint64_t ranks_of_word(const struct protocol *p, unsigned i)
+{
+	unsigned n = p->size > i * 64 ? p->size - i * 64 : 0;
+
+	return n < 64 ? (1ull << n) - 1 : UINT64_MAX;
+}
+
 static void readers_take(struct protocol *p, uint64_t page, struct rankset *taken)
 {
 	uint64_t *w = segment_readers(p->space, p->space->alias, page);
@@ -88,7 +96,8 @@ static void readers_take(struct protocol *p, uint64_t page, struct rankset *take
 	rankset_clear(taken);
 	for (unsigned i = 0; i < p->space->rank_words; i++)
 		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST))
-			taken->word[i] = __atomic_exchange_n(&w[i], 0, __ATOMIC_SEQ_CST);
+			taken->word[i] = __atomic_exchange_n(&w[i], 0, __ATOMIC_SEQ_CST) &
+					 ranks_of_word(p, i);
 	if (own == PAGE_SHARED || own == PAGE_ATOMIC)
 		rankset_add(taken, p->rank);
 }
@@ -147,7 +156,7 @@ static void refuse(struct protocol *p, uint64_t page, unsigned rank, int err, un
 			 .slots = 1,
 			 .src = (uint16_t)p->rank,
 			 .page = page,
-			 .word = { (uint64_t)err, blame } };
+			 .word = { (uint64_t)err, blame < p->size ? blame : p->rank } };
 
 	protocol_send(p, rank, &m);
 }
@@ -305,6 +314,13 @@ static bool answered_at_once(struct protocol *p, uint64_t page, const struct req
 	return true;
 }
 
+/* Can the owner that the grants word names give the page up? A word that a peer has overwritten may
+ * name a rank that does not exist. */
+static bool owner_is_there(const struct protocol *p, unsigned owner)
+{
+	return owner < p->size && !rankset_has(&p->down, owner);
+}
+
 /* Ask whoever stands in the way of the first request. */
 static void txn_begin(struct protocol *p, struct txn *t, const struct request *r)
 {
@@ -317,7 +333,7 @@ static void txn_begin(struct protocol *p, struct txn *t, const struct request *r
 	grant_set(p, t->page, GRANT_BUSY, exclusive ? grant_rank(word) : p->rank); /* R1 */
 	if (!keep_readers)
 		invalidate_readers(p, t, r->rank); /* R2 */
-	if (exclusive && rankset_has(&p->down, grant_rank(word)))
+	if (exclusive && !owner_is_there(p, grant_rank(word)))
 		txn_lose(p, t, grant_rank(word));
 	else if (exclusive)
 		recall(p, t, grant_rank(word), keep_readers);
