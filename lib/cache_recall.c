@@ -65,7 +65,9 @@ static void obey_inv(struct protocol *p, uint64_t page)
 {
 	struct page *pg = &p->pages[page];
 
-	if (pg->state == PAGE_SHARED) {
+	/* A home that keeps to the protocol recalls a Modified page otherwise; in no case must a
+	 * mapping stay behind. */
+	if (pg->state == PAGE_SHARED || pg->state == PAGE_MODIFIED) {
 		p->ops->zap(p->env, page, protocol_granules(p, page));
 		stats_inc(&p->stats->pub.invalidations);
 	}
