@@ -82,8 +82,9 @@ static void on_stats(struct dsm *d, const struct msg *m)
 	sum = (uint64_t *)&d->parts[m->src];
 	for (unsigned i = 0; i < 6 && index + i < total; i++)
 		sum[index + i] = m->word[i];
-	if (index + 6 < total)
+	if (index + 6 < total || rankset_has(&d->parts_of, m->src))
 		return;
+	rankset_add(&d->parts_of, m->src);
 	d->parts_complete++;
 	if (d->parts_waiter && d->parts_complete == d->size - 1) {
 		waiter_complete(d->parts_waiter, 0);

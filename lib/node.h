@@ -74,6 +74,7 @@ struct dsm {
 	bool sum_stats; /* rank 0 wants everybody's statistics at the end */
 	struct stats *parts; /* at rank 0: what the others sent, by rank */
 	unsigned parts_complete;
+	struct rankset parts_of; /* whose are complete */
 	struct waiter *parts_waiter;
 
 	/* the agent */
