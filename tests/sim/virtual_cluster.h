@@ -186,8 +186,11 @@ void cluster_check(struct cluster *c);
 void cluster_check_quiet(struct cluster *c);
 /* The fetch-add of a chain is about to be done: it must not carry. */
 void cluster_check_add(struct cluster *c, unsigned rank, uint64_t page);
-/* Fail the test, with seed and the state of every page at every rank. */
+/* Print the state of every page at every rank, and what is under way. */
+void cluster_show(struct cluster *c);
 _Noreturn void cluster_fail(struct cluster *c, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
+/* Defined by the program: what went wrong, which ends the test. */
+_Noreturn void cluster_failed(struct cluster *c, const char *text);
 
 #endif

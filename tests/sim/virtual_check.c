@@ -11,11 +11,8 @@
  * - a write hold's page is Modified.
  */
 #include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include "virtual_cluster.h"
 
@@ -92,6 +89,15 @@ static void show_queues(struct cluster *c)
 				(unsigned long long)i->page, i->msg.flags);
 }
 
+void cluster_show(struct cluster *c)
+{
+	fprintf(stderr, "%u ranks, %s, after event %llu\n", c->n,
+		c->mode == CLUSTER_SHM ? "shm" : "rdma", (unsigned long long)c->events);
+	for (unsigned i = 0; i < c->npages; i++)
+		show_page(c, c->page[i]);
+	show_queues(c);
+}
+
 void cluster_fail(struct cluster *c, const char *fmt, ...)
 {
 	char text[256];
@@ -100,13 +106,7 @@ void cluster_fail(struct cluster *c, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	fprintf(stderr, "seed %llu, %u ranks, %s, event %llu: %s\n", (unsigned long long)c->seed,
-		c->n, c->mode == CLUSTER_SHM ? "shm" : "rdma", (unsigned long long)c->events, text);
-	for (unsigned i = 0; i < c->npages; i++)
-		show_page(c, c->page[i]);
-	show_queues(c);
-	fail_msg("seed %llu: %s", (unsigned long long)c->seed, text);
-	__builtin_unreachable();
+	cluster_failed(c, text);
 }
 
 /*
