@@ -143,20 +143,29 @@ static void check_word(struct cluster *c, const char *what, unsigned rank, uint6
 {
 	uint64_t is = *cluster_word(c, rank, page, word), should = *cluster_truth(c, page, word);
 
-	if (is != should)
+	if (is != should && c->checks & CHECK_VALUES)
 		cluster_fail(c, "%s of rank %u, page %#llx, word %u: %llu, last stored: %llu", what,
 			     rank, (unsigned long long)page, word, (unsigned long long)is,
 			     (unsigned long long)should);
 }
 
-bool cluster_load(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
+bool cluster_load_value(struct cluster *c, unsigned rank, uint64_t page, unsigned word,
+			uint64_t *value)
 {
 	uint8_t access = cluster_granule(c, rank, page, word)->access;
 
 	if (access != ACCESS_READ && access != ACCESS_WRITE)
 		return false;
 	check_word(c, "load", rank, page, word);
+	*value = *cluster_word(c, rank, page, word);
 	return true;
+}
+
+bool cluster_load(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
+{
+	uint64_t value;
+
+	return cluster_load_value(c, rank, page, word, &value);
 }
 
 /* Nobody else may be able to read what is written now. */
@@ -165,24 +174,37 @@ static void check_alone(struct cluster *c, unsigned rank, uint64_t page, unsigne
 	for (unsigned r = 0; r < c->n; r++) {
 		uint8_t access = cluster_granule(c, r, page, word)->access;
 
-		if (r != rank && !c->rank[r].dead && access != ACCESS_NONE &&
-		    access != ACCESS_POISONED)
+		if (c->checks & CHECK_STATES && r != rank && !c->rank[r].dead &&
+		    access != ACCESS_NONE && access != ACCESS_POISONED)
 			cluster_fail(c, "rank %u stores to page %#llx, which rank %u has mapped",
 				     rank, (unsigned long long)page, r);
 	}
 }
 
-bool cluster_store(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
+bool cluster_store_value(struct cluster *c, unsigned rank, uint64_t page, unsigned word,
+			 uint64_t value)
 {
 	if (cluster_granule(c, rank, page, word)->access != ACCESS_WRITE)
 		return false;
 	check_alone(c, rank, page, word);
 	check_word(c, "store", rank, page, word);
-	*cluster_word(c, rank, page, word) = *cluster_truth(c, page, word) = ++c->next_value;
+	*cluster_word(c, rank, page, word) = *cluster_truth(c, page, word) = value;
 	return true;
 }
 
-void cluster_add(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
+/* Far enough apart to be told from what was added to them. */
+uint64_t cluster_new_value(struct cluster *c)
+{
+	return ++c->next_value << 16;
+}
+
+bool cluster_store(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
+{
+	return cluster_store_value(c, rank, page, word, cluster_new_value(c));
+}
+
+/* The word that a remote atomic acts on: the own one or the home's. */
+static uint64_t *atomic_word(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
 {
 	struct protocol *p = cluster_rank(c, rank);
 	unsigned at = cache_can_write(p, page) ? rank : protocol_home(p, page);
@@ -192,8 +214,25 @@ void cluster_add(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
 			     (unsigned long long)page);
 	check_alone(c, rank, page, word);
 	check_word(c, "atomic", at, page, word);
-	++*cluster_word(c, at, page, word);
-	++*cluster_truth(c, page, word);
+	return cluster_word(c, at, page, word);
+}
+
+uint64_t cluster_add(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
+{
+	uint64_t *at = atomic_word(c, rank, page, word), before = *at;
+
+	*at = *cluster_truth(c, page, word) = before + 1;
+	return before;
+}
+
+uint64_t cluster_swap(struct cluster *c, unsigned rank, uint64_t page, unsigned word,
+		      uint64_t expected, uint64_t desired)
+{
+	uint64_t *at = atomic_word(c, rank, page, word), before = *at;
+
+	if (before == expected)
+		*at = *cluster_truth(c, page, word) = desired;
+	return before;
 }
 
 /*
@@ -308,8 +347,21 @@ static void check_readers(struct cluster *c, uint64_t page)
 	}
 }
 
+/* A page is lost with a rank that died, and with no other. */
+static void check_lost(struct cluster *c, uint64_t page)
+{
+	uint64_t grant = grant_of(c, page);
+
+	if (grant_state(grant) == GRANT_LOST &&
+	    (grant_rank(grant) >= c->n || !c->rank[grant_rank(grant)].dead))
+		cluster_fail(c, "page %#llx is lost with rank %u, which lives",
+			     (unsigned long long)page, grant_rank(grant));
+}
+
 void cluster_check(struct cluster *c)
 {
+	if (!(c->checks & CHECK_STATES))
+		return;
 	for (unsigned i = 0; i < c->npages; i++) {
 		uint64_t page = c->page[i];
 		unsigned home = protocol_home(&c->rank[0].protocol, page);
@@ -319,6 +371,7 @@ void cluster_check(struct cluster *c)
 		if (c->rank[home].dead)
 			continue;
 		check_readers(c, page);
+		check_lost(c, page);
 		for (unsigned w = 0; w < CLUSTER_WORDS; w++)
 			if (grant == GRANT_CLEAN || grant == GRANT_ATOMIC)
 				check_word(c, "home's memory", home, page, w);
@@ -327,7 +380,7 @@ void cluster_check(struct cluster *c)
 
 void cluster_check_add(struct cluster *c, unsigned rank, uint64_t page)
 {
-	if (readers_of(c, page)[rank / 64] >> rank % 64 & 1)
+	if (c->checks & CHECK_STATES && readers_of(c, page)[rank / 64] >> rank % 64 & 1)
 		cluster_fail(c, "fetch-add of rank %u on the readers of page %#llx carries", rank,
 			     (unsigned long long)page);
 }
@@ -369,6 +422,8 @@ static void check_pools(struct cluster *c, unsigned r)
 
 void cluster_check_quiet(struct cluster *c)
 {
+	if (!(c->checks & CHECK_STATES))
+		return;
 	cluster_check(c);
 	for (unsigned r = 0; r < c->n; r++) {
 		uint64_t frames = 0;

@@ -12,8 +12,10 @@
 #include "virtual_internal.h"
 #include "virtual_directory.h"
 
-/* More events than any schedule of the tests needs. */
+/* More events than any schedule of the unit tests needs. */
 #define EVENTS_MAX 400000u
+/* What can happen next; what is beyond has to wait until some of it has. */
+#define CHOICES_MAX 256u
 /* Events inside events inside events. */
 #define DEPTH_MAX 2u
 /* How often something slow is done although something else could be. */
@@ -34,19 +36,35 @@ void cluster_trace(struct cluster *c, const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
-/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
-uint64_t cluster_random(struct cluster *c, uint64_t below)
+uint64_t random_next(uint64_t *state)
 {
-	uint64_t z = c->random += 0x9e3779b97f4a7c15ull;
+	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
 	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return (z ^ z >> 31) % below;
+	return z ^ z >> 31;
+}
+
+uint64_t cluster_random(struct cluster *c, uint64_t below)
+{
+	size_t i = c->ndecisions++;
+	uint64_t value;
+
+	if (!c->replay)
+		value = random_next(&c->random);
+	else
+		value = i < c->replay->n ? c->replay->value[i] : 0;
+	value %= below;
+	if (c->record && i < c->record->room)
+		c->record->value[i] = (uint32_t)value;
+	if (c->record)
+		c->record->n = i + 1;
+	return value;
 }
 
 bool cluster_chance(struct cluster *c, unsigned percent)
 {
-	return percent && cluster_random(c, 100) < percent;
+	return percent && cluster_random(c, 100) >= 100 - percent;
 }
 
 static bool op_settled(void *env, uint64_t page)
@@ -114,6 +132,9 @@ static void rank_create(struct cluster *c, unsigned r, uint64_t cache_granules)
 	v->space.alias = cluster_zeroed(1, v->space.segment_bytes);
 	v->granules = cluster_zeroed(granules, sizeof(*v->granules));
 	v->slots = cluster_zeroed(1, len);
+	CDS_INIT_LIST_HEAD(&v->local);
+	if (sync_create(&v->sync, r, c->n, &virtual_sync_ops, v) < 0)
+		abort();
 	if (protocol_init(&v->protocol, &ops, v, r, c->n, &v->space, v->blocks, &v->stats,
 			  cache_granules << GRANULE_SHIFT) < 0)
 		abort();
@@ -128,6 +149,8 @@ struct cluster *cluster_create(unsigned n, unsigned nblocks, enum cluster_mode m
 	c->nblocks = nblocks;
 	c->mode = mode;
 	c->seed = c->random = seed;
+	c->checks = CHECK_ALL;
+	c->events_max = EVENTS_MAX;
 	c->trace = getenv("TRACE") != NULL;
 	c->rank = cluster_zeroed(n, sizeof(*c->rank));
 	c->queue = cluster_zeroed((size_t)n * n, sizeof(*c->queue));
@@ -155,6 +178,9 @@ void cluster_destroy(struct cluster *c)
 	cds_list_for_each_entry_safe (ch, after, &c->chains, link)
 		virtual_chain_free(ch);
 	for (unsigned r = 0; r < c->n; r++) {
+		cds_list_for_each_entry_safe (i, next, &c->rank[r].local, link)
+			virtual_item_free(i);
+		sync_destroy(c->rank[r].sync);
 		protocol_fini(&c->rank[r].protocol);
 		free(c->rank[r].space.alias);
 		free(c->rank[r].granules);
@@ -196,6 +222,7 @@ void cluster_enter(struct cluster *c, unsigned rank)
 
 void cluster_leave(struct cluster *c, unsigned rank)
 {
+	virtual_run_local(&c->rank[rank]);
 	c->depth--;
 	c->rank[rank].busy = false;
 }
@@ -204,17 +231,18 @@ void cluster_leave(struct cluster *c, unsigned rank)
  * The schedule
  */
 
-/* What a schedule can choose from; at most one of each kind is looked at in more detail. */
+/* What a schedule can choose from, the plainest first. */
 struct choice {
-	enum { CHOICE_ITEM, CHOICE_CHAIN, CHOICE_RETRY, CHOICE_APP } kind;
+	enum { CHOICE_ITEM, CHOICE_CHAIN, CHOICE_APP, CHOICE_RETRY } kind;
 	unsigned a, b;
 	struct chain *chain;
 };
 
-struct chooser {
+/* Apart: what goes at the usual pace, and what the schedule lets wait. */
+struct choices {
 	struct cluster *c;
-	struct choice choice[2]; /* at the usual pace, and slow */
-	unsigned seen[2];
+	unsigned n[2];
+	struct choice choice[2][CHOICES_MAX];
 };
 
 /* Is this what the schedule lets wait, so that all else overtakes it? */
@@ -234,16 +262,22 @@ static bool is_slow(struct cluster *c, const struct choice *choice)
 	}
 }
 
-/* Keep one of all that are offered, each with the same chance. */
-static void offer(struct chooser *ch, struct choice choice)
+static void offer(struct choices *ch, struct choice choice)
 {
 	bool slow = is_slow(ch->c, &choice);
 
-	if (cluster_random(ch->c, ++ch->seen[slow]) == 0)
-		ch->choice[slow] = choice;
+	if (ch->n[slow] < CHOICES_MAX)
+		ch->choice[slow][ch->n[slow]++] = choice;
 }
 
-static void offer_items(struct chooser *ch)
+bool cluster_can_run(const struct cluster *c, unsigned rank)
+{
+	const struct vrank *v = &c->rank[rank];
+
+	return !v->dead && !v->busy && v->paused_until <= c->events;
+}
+
+static void offer_items(struct choices *ch)
 {
 	struct cluster *c = ch->c;
 
@@ -258,26 +292,20 @@ static void offer_items(struct chooser *ch)
 	}
 }
 
-static void offer_chains(struct chooser *ch)
-{
-	struct chain *chain;
-
-	cds_list_for_each_entry (chain, &ch->c->chains, link)
-		if (!virtual_chain_complete(chain) || !ch->c->rank[chain->rank].busy)
-			offer(ch, (struct choice){ CHOICE_CHAIN, 0, 0, chain });
-}
-
-static void offer_ranks(struct chooser *ch)
+static void offer_others(struct choices *ch)
 {
 	struct cluster *c = ch->c;
+	struct chain *chain;
 
-	for (unsigned r = 0; r < c->n; r++)
-		if (!c->rank[r].dead && !c->rank[r].busy &&
-		    !cds_list_empty(&c->rank[r].protocol.retries))
-			offer(ch, (struct choice){ CHOICE_RETRY, r, 0, NULL });
+	cds_list_for_each_entry (chain, &c->chains, link)
+		if (!virtual_chain_complete(chain) || cluster_can_run(c, chain->rank))
+			offer(ch, (struct choice){ CHOICE_CHAIN, 0, 0, chain });
 	for (unsigned i = 0; i < c->nthreads; i++)
 		if (c->app_ready(c->app, i))
 			offer(ch, (struct choice){ CHOICE_APP, i, 0, NULL });
+	for (unsigned r = 0; r < c->n; r++)
+		if (cluster_can_run(c, r) && !cds_list_empty(&c->rank[r].protocol.retries))
+			offer(ch, (struct choice){ CHOICE_RETRY, r, 0, NULL });
 }
 
 static void choice_run(struct cluster *c, const struct choice *choice)
@@ -309,18 +337,19 @@ static void choice_run(struct cluster *c, const struct choice *choice)
 
 static bool run_one(struct cluster *c)
 {
-	struct chooser ch = { .c = c };
+	struct choices ch;
 	bool slow;
 
+	ch.c = c;
+	ch.n[0] = ch.n[1] = 0;
 	offer_items(&ch);
-	offer_chains(&ch);
-	offer_ranks(&ch);
-	if (!ch.seen[0] && !ch.seen[1])
+	offer_others(&ch);
+	if (!ch.n[0] && !ch.n[1])
 		return false;
-	slow = !ch.seen[0] || (ch.seen[1] && cluster_chance(c, SLOW_PERCENT));
-	if (++c->events > EVENTS_MAX)
-		cluster_fail(c, "no end after %u events", EVENTS_MAX);
-	choice_run(c, &ch.choice[slow]);
+	slow = !ch.n[0] || (ch.n[1] && cluster_chance(c, SLOW_PERCENT));
+	if (++c->events > c->events_max)
+		cluster_fail(c, "no end after %llu events", (unsigned long long)c->events_max);
+	choice_run(c, &ch.choice[slow][cluster_random(c, ch.n[slow])]);
 	return true;
 }
 

@@ -23,6 +23,7 @@
 #include <urcu/list.h>
 
 #include "protocol.h"
+#include "sync.h"
 
 /* Words of a page that the oracle follows: even ones in its first granule, odd ones in its last. */
 #define CLUSTER_WORDS      4u
@@ -82,6 +83,25 @@ struct vrank {
 	uint8_t *slots; /* where pushed pages land */
 	bool dead;
 	bool busy; /* an event is under way: its lock is taken */
+	uint64_t paused_until; /* event; its processor does nothing before */
+	struct sync *sync;
+	struct cds_list_head local; /* of its locks' messages, those to itself */
+};
+
+/* A call that waits for a lock or a barrier. */
+struct call {
+	struct sync_wait wait;
+	bool done;
+};
+
+/* What is checked beside what cannot be done at all; see virtual_check.c. */
+enum { CHECK_STATES = 1, CHECK_VALUES = 2, CHECK_ALL = 3 };
+
+/* Random choices, as they were made or to be made again; behind the last, each is 0. */
+struct decisions {
+	uint32_t *value;
+	size_t n;
+	size_t room; /* what does not fit is counted in n and forgotten */
 };
 
 struct cluster {
@@ -98,7 +118,13 @@ struct cluster {
 
 	uint64_t seed;
 	uint64_t random;
+	const struct decisions *replay; /* instead of random ones, or NULL */
+	struct decisions *record; /* or NULL */
+	size_t ndecisions;
 	uint64_t events;
+	uint64_t events_max;
+	uint64_t messages;
+	unsigned checks;
 	unsigned depth;
 	unsigned deaths;
 	enum cluster_slow slow;
@@ -135,14 +161,23 @@ static inline struct page *cluster_state(struct cluster *c, unsigned rank, uint6
 	return &c->rank[rank].protocol.pages[page];
 }
 
+/* The schedule's next decision; 0 is always the plainest one: the first that is possible, or no. */
 uint64_t cluster_random(struct cluster *c, uint64_t below);
 bool cluster_chance(struct cluster *c, unsigned percent);
+
+/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
+uint64_t random_next(uint64_t *state);
+
+/* Can a rank's processor take up something now: alive, not in an event, not paused? */
+bool cluster_can_run(const struct cluster *c, unsigned rank);
+/* A line of the trace, if there is to be one. */
+void cluster_trace(struct cluster *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* An event of a rank begins, ends: no other event of it may come in between. */
 void cluster_enter(struct cluster *c, unsigned rank);
 void cluster_leave(struct cluster *c, unsigned rank);
 
-/* Run one event that can happen now, at random; false: there is none. */
+/* Run one event that can happen now, at random; false: there is none until time goes on. */
 bool cluster_step(struct cluster *c);
 /* Run until nothing is left. Fails the test if that does not end. */
 void cluster_run(struct cluster *c);
@@ -166,11 +201,19 @@ void cluster_kill(struct cluster *c, unsigned rank, bool drain);
 /* The kernel takes a mapping away. */
 void cluster_reclaim(struct cluster *c, unsigned rank, uint64_t granule);
 
-/* Mapped accesses: false if the mapping does not let them through. A load checks its value. */
+/* Mapped accesses: false if the mapping does not let them through. A load checks its value. A store
+ * stores one that was never stored before. */
 bool cluster_load(struct cluster *c, unsigned rank, uint64_t page, unsigned word);
 bool cluster_store(struct cluster *c, unsigned rank, uint64_t page, unsigned word);
-/* Add 1; the page must be open for it at this rank. */
-void cluster_add(struct cluster *c, unsigned rank, uint64_t page, unsigned word);
+bool cluster_load_value(struct cluster *c, unsigned rank, uint64_t page, unsigned word,
+			uint64_t *value);
+bool cluster_store_value(struct cluster *c, unsigned rank, uint64_t page, unsigned word,
+			 uint64_t value);
+uint64_t cluster_new_value(struct cluster *c);
+/* Remote atomics; the page must be open for them at this rank. They return the value before. */
+uint64_t cluster_add(struct cluster *c, unsigned rank, uint64_t page, unsigned word);
+uint64_t cluster_swap(struct cluster *c, unsigned rank, uint64_t page, unsigned word,
+		      uint64_t expected, uint64_t desired);
 struct granule *cluster_granule(struct cluster *c, unsigned rank, uint64_t page, unsigned word);
 
 /*

@@ -7,7 +7,6 @@
 
 #include "virtual_cluster.h"
 
-void cluster_trace(struct cluster *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Zeroed memory; aborts if there is none. */
 void *cluster_zeroed(size_t n, size_t each);
 
@@ -34,6 +33,13 @@ int virtual_fetch(void *env, struct transport_fetch *f);
 void virtual_write_home(void *env, unsigned home, uint64_t page, unsigned granules);
 void virtual_push(void *env, unsigned rank, uint64_t page, unsigned granules);
 const uint8_t *virtual_pushed(void *env, unsigned home, uint64_t page);
+
+/*
+ * virtual_sync.c
+ */
+extern const struct sync_ops virtual_sync_ops;
+/* Deliver what a rank's locks have sent to itself. */
+void virtual_run_local(struct vrank *v);
 
 /*
  * virtual_pager.c

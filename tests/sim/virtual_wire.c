@@ -34,6 +34,7 @@ struct item *virtual_enqueue(struct cluster *c, unsigned from, unsigned to, enum
 	i->kind = kind;
 	i->page = page;
 	i->len_bytes = len_bytes;
+	c->messages += kind == ITEM_MSG;
 	cds_list_add_tail(&i->link, virtual_queue(c, from, to));
 	return i;
 }
@@ -72,13 +73,17 @@ void virtual_item_run(struct cluster *c, unsigned from, unsigned to, struct item
 		cluster_trace(c, "%u: %s from %u, page %llx, flags %u", to, msg_name(i->msg.kind),
 			      from, (unsigned long long)i->msg.page, i->msg.flags);
 		cluster_enter(c, to);
-		protocol_message(&v->protocol, &i->msg);
+		if (i->msg.kind <= MSG_GRANT_ERROR)
+			protocol_message(&v->protocol, &i->msg);
+		else
+			sync_message(v->sync, &i->msg);
 		cluster_leave(c, to);
 		break;
 	case ITEM_DOWN:
 		cluster_trace(c, "%u: rank %u is down", to, from);
 		cluster_enter(c, to);
 		chains_cut(c, to, from);
+		sync_rank_down(v->sync, from);
 		protocol_rank_down(&v->protocol, from);
 		cluster_leave(c, to);
 		break;
@@ -91,7 +96,7 @@ bool virtual_item_ready(struct cluster *c, unsigned to, const struct item *i)
 {
 	if (i->kind == ITEM_WRITE || i->kind == ITEM_PUSH)
 		return true;
-	return !c->rank[to].busy;
+	return cluster_can_run(c, to);
 }
 
 unsigned cluster_deliver(struct cluster *c, unsigned from, unsigned to)
