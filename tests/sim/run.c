@@ -306,6 +306,8 @@ static void got(struct run *run, struct thread *t)
 	}
 	if (cache_hold(protocol_of(run, t), page, op->write) < 0)
 		cluster_fail(run->c, "page %#llx is held too often", (unsigned long long)page);
+	if (protocol_of(run, t)->pages[page].pending)
+		t->hold.excused = true;
 	t->hold.page = run->c->page[op->page];
 	t->hold.write = op->write;
 	if (++t->hold.npages == op->npages)
