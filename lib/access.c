@@ -19,6 +19,23 @@
 /* Pages taken before the lock is let go, so that faults and messages get their turn. */
 #define ACQUIRE_SLICE 64u
 
+/* A range of pages inside one region. */
+struct span {
+	struct region *region;
+	uint64_t first; /* page */
+	uint64_t end; /* granule behind the last page */
+	unsigned each; /* granules a page */
+};
+
+/* What one dsm_acquire() holds, as the program named it. */
+struct acquired {
+	struct cds_list_head link;
+	uintptr_t addr;
+	size_t len;
+	struct span span;
+	struct hold hold;
+};
+
 static int span_of(struct dsm *d, const volatile void *addr, size_t len, struct span *s)
 {
 	uintptr_t offset = (uintptr_t)addr - (uintptr_t)d->space.base, last = offset + (len - 1);
@@ -134,15 +151,15 @@ static int timed_out(struct dsm *d, uint64_t page, bool write)
 static int refused(struct dsm *d, uint64_t page, int err, unsigned blame)
 {
 	if (err == -EHOSTDOWN)
-		return error_set(EHOSTDOWN, "rank %u has died, and page %p with it", blame,
-				 node_addr(d, page));
+		return error_set(EHOSTDOWN, "page %p is gone: %s", node_addr(d, page),
+				 node_fate(d, blame).text);
 	return error_set_sys(-err, "page %p cannot be had", node_addr(d, page));
 }
 
 /* Ask for a page, if this thread may now. Someone else's hold can be in the way. */
 static void ask(struct dsm *d, const struct span *s, uint64_t page, bool write)
 {
-	if (ready(d, page, write) || (write && !hold_may_write(d, page, node_tid())))
+	if (ready(d, page, write) || (write && !hold_may_write(&d->protocol, page, node_tid())))
 		return;
 	ask_window(d, s, page, write);
 	/* When it comes it stays until this thread has looked; a recall right behind the grant
@@ -153,7 +170,7 @@ static void ask(struct dsm *d, const struct span *s, uint64_t page, bool write)
 
 static bool may_hold(struct dsm *d, uint64_t page, bool write)
 {
-	return ready(d, page, write) && hold_may_join(d, page, node_tid());
+	return ready(d, page, write) && hold_may_join(&d->protocol, page, node_tid());
 }
 
 /* Lock held. Bring one page here, and others of the span on the way. */
@@ -192,101 +209,73 @@ static bool has_room(struct dsm *d, uint64_t page, unsigned granules)
 	       cache_make_room(&d->protocol, granules);
 }
 
-/* End the hold of what it has taken. */
-static void release_pages(struct dsm *d, const struct hold *h, bool push)
-{
-	const struct span *s = &h->span;
-	uint64_t page = s->first, end = h->taken;
-
-	while (page < end) {
-		uint64_t stop = (page / GRANULES_PER_BLOCK + 1) * GRANULES_PER_BLOCK;
-
-		if (stop > end)
-			stop = end;
-		cache_unhold(&d->protocol, page, (unsigned)((stop - page) / s->each), h->write,
-			     push);
-		page = stop;
-	}
-	for (page = s->first; page < end; page += s->each)
-		hold_ended(d, page);
-}
-
 /* Lock held, let go between slices. */
-static int acquire_pages(struct dsm *d, struct hold *h, uint64_t deadline_ns)
+static int acquire_pages(struct dsm *d, struct acquired *a, uint64_t deadline_ns)
 {
-	const struct span *s = &h->span;
+	const struct span *s = &a->span;
 	unsigned slice = 0;
-	uint64_t page;
-	int err = 0;
+	int err;
 
-	for (page = s->first; page < s->end; page += s->each) {
-		if (!has_room(d, page, s->each)) {
-			err = error_set(ENOMEM,
-					"the cache of %" PRIu64 " bytes is full of pages that are "
-					"held; raise DSM_CACHE_SIZE or acquire less at a time",
-					d->settings.cache_bytes);
-			break;
-		}
-		err = bring(d, s, page, h->write, deadline_ns);
+	while (a->hold.taken < s->end) {
+		uint64_t page = a->hold.taken;
+
+		if (!has_room(d, page, s->each))
+			return error_set(ENOMEM,
+					 "the cache of %" PRIu64 " bytes is full of pages that are "
+					 "held; raise DSM_CACHE_SIZE or acquire less at a time",
+					 d->settings.cache_bytes);
+		err = bring(d, s, page, a->hold.write, deadline_ns);
 		if (err < 0)
-			break;
-		err = cache_hold(&d->protocol, page, h->write);
-		if (err < 0) {
-			error_set(EOVERFLOW, "page %p is held too many times", node_addr(d, page));
-			break;
-		}
-		h->taken = page + s->each;
+			return err;
+		if (hold_take(&d->protocol, &a->hold) < 0)
+			return error_set(EOVERFLOW, "page %p is held too many times",
+					 node_addr(d, page));
 		if (++slice % ACQUIRE_SLICE == 0) {
 			node_unlock(d);
 			node_lock(d);
 		}
 	}
-	hold_wants_nothing(d, h->tid);
-	return err;
+	return 0;
 }
 
 int dsm_acquire_timed(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm_mode mode,
 		      int timeout_ms)
 {
 	uint64_t start = clock_ns(), deadline = node_deadline(timeout_ms, dsm->settings.timeout_ms);
-	struct hold *h;
+	struct acquired *a;
 	int err;
 
 	error_clear();
 	if (mode != DSM_READ && mode != DSM_WRITE)
 		return error_set(EINVAL, "mode %d is neither DSM_READ nor DSM_WRITE", (int)mode);
-	h = malloc(sizeof(*h));
-	if (!h)
+	a = malloc(sizeof(*a));
+	if (!a)
 		return error_set(ENOMEM, "no memory to note an acquired range");
-	*h = (struct hold){ .addr = (uintptr_t)addr,
-			    .len = len,
-			    .write = mode == DSM_WRITE,
-			    .wants = HOLD_NO_PAGE,
-			    .tid = node_tid() };
+	a->addr = (uintptr_t)addr;
+	a->len = len;
 	node_lock(dsm);
-	err = span_of(dsm, addr, len, &h->span);
+	err = span_of(dsm, addr, len, &a->span);
 	if (err < 0)
 		goto err_unlock;
-	h->taken = h->span.first;
-	h->span.region->acquired++;
-	cds_list_add(&h->link, &dsm->holds);
-	err = acquire_pages(dsm, h, deadline);
+	a->span.region->acquired++;
+	hold_begin(&dsm->protocol, &a->hold, a->span.first, mode == DSM_WRITE, node_tid());
+	err = acquire_pages(dsm, a, deadline);
+	hold_wants_nothing(&dsm->protocol, node_tid());
 	if (err < 0)
 		goto err_not_acquired;
-	h->complete = true;
+	cds_list_add(&a->link, &dsm->acquired);
 	node_run_local(dsm);
 	node_unlock(dsm);
 	stats_record(&dsm->stats.pub.acquire_ns, clock_ns() - start);
 	return 0;
 
 err_not_acquired:
-	cds_list_del(&h->link);
-	release_pages(dsm, h, false);
-	h->span.region->acquired--;
+	hold_end(&dsm->protocol, &a->hold, false);
+	a->span.region->acquired--;
 err_unlock:
 	node_run_local(dsm);
 	node_unlock(dsm);
-	free(h);
+	free(a);
 	return err;
 }
 
@@ -295,26 +284,53 @@ int dsm_acquire(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm
 	return dsm_acquire_timed(dsm, addr, len, mode, DSM_FOREVER);
 }
 
+/* The calling thread's latest hold of this range, or else another thread's. */
+static struct acquired *find_acquired(struct dsm *d, uintptr_t addr, size_t len)
+{
+	struct acquired *a, *other = NULL;
+	uint64_t thread = node_tid();
+
+	cds_list_for_each_entry (a, &d->acquired, link) {
+		if (a->addr != addr || a->len != len)
+			continue;
+		if (a->hold.thread == thread)
+			return a;
+		if (!other)
+			other = a;
+	}
+	return other;
+}
+
 int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len)
 {
-	struct hold *h;
+	struct acquired *a;
+	bool push;
 
 	error_clear();
 	node_lock(dsm);
-	h = hold_find(dsm, (uintptr_t)addr, len);
-	if (!h) {
+	a = find_acquired(dsm, (uintptr_t)addr, len);
+	if (!a) {
 		node_unlock(dsm);
 		return error_set(EINVAL,
 				 "the range at %p of %zu bytes is not acquired by this rank",
 				 (const void *)(uintptr_t)addr, len);
 	}
-	cds_list_del(&h->link);
-	release_pages(dsm, h, h->span.region->release == DSM_RELEASE_WRITE_THROUGH);
-	h->span.region->acquired--;
+	cds_list_del(&a->link);
+	push = a->span.region->release == DSM_RELEASE_WRITE_THROUGH;
+	hold_end(&dsm->protocol, &a->hold, push);
+	a->span.region->acquired--;
 	node_run_local(dsm);
 	node_unlock(dsm);
-	free(h);
+	free(a);
 	return 0;
+}
+
+void access_forget(struct dsm *d)
+{
+	struct acquired *a, *next;
+
+	cds_list_for_each_entry_safe (a, next, &d->acquired, link)
+		free(a);
 }
 
 int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm_mode mode)
@@ -385,7 +401,7 @@ static void ask_atomic(struct dsm *d, uint64_t page)
 {
 	if (!d->protocol.pages[page].readers_holding)
 		cache_atomic(&d->protocol, page);
-	else if (hold_may_write(d, page, node_tid()))
+	else if (hold_may_write(&d->protocol, page, node_tid()))
 		cache_write(&d->protocol, page, 0, false); /* a page that is held stays here */
 	node_run_local(d);
 }
@@ -424,7 +440,7 @@ static int atomic_at(struct dsm *d, uintptr_t addr, const struct atomic *a, uint
 	if (err < 0)
 		return err;
 	err = open_page(d, s.first);
-	hold_wants_nothing(d, node_tid());
+	hold_wants_nothing(&d->protocol, node_tid());
 	if (err < 0)
 		return err;
 	if (cache_can_write(&d->protocol, s.first)) {

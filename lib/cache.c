@@ -23,6 +23,7 @@
 void cache_init(struct protocol *p)
 {
 	CDS_INIT_LIST_HEAD(&p->retries);
+	CDS_INIT_LIST_HEAD(&p->holds);
 	pool_init(&p->retry_pool, sizeof(struct retry));
 	pool_init(&p->fetch_pool, sizeof(struct transport_fetch));
 }
@@ -57,6 +58,7 @@ void cache_fail(struct protocol *p, uint64_t page, int err, unsigned blame)
 	pg->pending = PEND_NONE;
 	pg->demanded = 0;
 	pg->fresh = 0;
+	hold_settled(p, page);
 	if (err == EHOSTDOWN) {
 		if (!pg->lost)
 			pg->blame = blame;
@@ -72,6 +74,8 @@ static void arrived(struct protocol *p, uint64_t page, enum page_state state)
 
 	pg->pending = PEND_NONE;
 	pg->state = state;
+	if (state == PAGE_MODIFIED)
+		hold_settled(p, page);
 	if (pg->demanded)
 		p->ops->wake(p->env, page);
 	pg->demanded = 0;

@@ -284,7 +284,7 @@ int dsm_init(struct dsm **dsm, const struct dsm_config *config)
 	}
 	init_lock(d);
 	agent_init(d);
-	CDS_INIT_LIST_HEAD(&d->holds);
+	CDS_INIT_LIST_HEAD(&d->acquired);
 	CDS_INIT_LIST_HEAD(&d->local);
 	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)
 		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
@@ -368,7 +368,6 @@ static void say_left(struct dsm *d, unsigned blame)
 int dsm_fini(struct dsm *dsm)
 {
 	char text[ERROR_TEXT_MAX];
-	struct hold *h, *next;
 	unsigned blame;
 	int err;
 
@@ -384,8 +383,7 @@ int dsm_fini(struct dsm *dsm)
 	snprintf(text, sizeof(text), "%s", error_text());
 	if (err < 0)
 		say_left(dsm, blame);
-	cds_list_for_each_entry_safe (h, next, &dsm->holds, link)
-		free(h);
+	access_forget(dsm);
 	destroy(dsm);
 	return err < 0 ? error_set(-err, "%s", text) : 0;
 }

@@ -205,7 +205,7 @@ static void serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 	page = protocol_page(&d->protocol, f->granule);
 	ahead = stream_ahead(d, f, page, region);
 	record(d, f, page, now_ns);
-	if (f->write && !hold_may_write(d, page, f->tid))
+	if (f->write && !hold_may_write(&d->protocol, page, (uint64_t)f->tid))
 		return;
 	if (f->write)
 		cache_write(&d->protocol, page, ahead, true);

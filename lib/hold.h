@@ -1,65 +1,51 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holds: the ranges that dsm_acquire() keeps here, by thread.
+ * Holds: the ranges of pages that threads of this rank keep here (dsm_acquire).
  *
  * The protocol counts the holds of a page; whose they are is known here, and decides two things.
  * May the rank ask for a page for writing, and so give up the copy that it has until the grant
  * comes? Only if every thread that holds the copy for reading waits for that itself: else it waits
  * here for their releases. And may a thread join a hold of others? Not while somebody waits for
  * that hold to end, or overlapping holds could keep a page for ever.
+ *
+ * Pure, as the protocol. Who waits here is told to look again by ops->hold_ended().
  */
 #ifndef DSM_HOLD_H
 #define DSM_HOLD_H
 
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 #include <urcu/list.h>
 
-struct dsm;
-struct region;
-
-/* A range of pages inside one region. */
-struct span {
-	struct region *region;
-	uint64_t first; /* page */
-	uint64_t end; /* granule behind the last page */
-	unsigned each; /* granules a page */
-};
+struct protocol;
 
 #define HOLD_NO_PAGE UINT64_MAX
 
+/* A range that a thread holds, or is taking page by page in ascending order. The owner's memory. */
 struct hold {
-	struct cds_list_head link; /* in dsm->holds */
-	uintptr_t addr; /* as the program named it */
-	size_t len;
-	struct span span;
-	bool write;
-	bool complete; /* all pages are held; until then those below `taken` */
-	uint64_t taken;
+	struct cds_list_head link;
+	uint64_t first; /* page */
+	uint64_t taken; /* granule behind the last page that is held */
 	uint64_t wants; /* page that the thread waits to write, or HOLD_NO_PAGE */
-	pid_t tid; /* who acquired it */
+	uint64_t thread; /* who holds it: any number but 0 */
+	bool write;
 };
 
-/* All with the node's lock held. */
+void hold_begin(struct protocol *p, struct hold *h, uint64_t first, bool write, uint64_t thread);
+/* Take the next page, which hold_may_join() has allowed. -EOVERFLOW: it is held too many times. */
+int hold_take(struct protocol *p, struct hold *h);
+/* End the hold of all that was taken. @push: written pages go home and stay here Shared. */
+void hold_end(struct protocol *p, struct hold *h, bool push);
 
-/* The hold that dsm_release(addr, len) ends: the calling thread's latest, or another's; or NULL. */
-struct hold *hold_find(struct dsm *d, uintptr_t addr, size_t len);
+/* May a thread hold this page, which can be read (written), now? If not: it is told when to look
+ * again. */
+bool hold_may_join(struct protocol *p, uint64_t page, uint64_t thread);
+/* A thread wants to write a page: may the rank ask for it now? If not: as above. */
+bool hold_may_write(struct protocol *p, uint64_t page, uint64_t thread);
+/* The thread does not wait to write any more. */
+void hold_wants_nothing(struct protocol *p, uint64_t thread);
 
-/*
- * Thread tid wants to write a page: may the rank ask for it now? If not, the thread is let look
- * again when a hold of it ends: it waits by node_wait_begin(), or faults again.
- */
-bool hold_may_write(struct dsm *d, uint64_t page, pid_t tid);
-/* May thread tid hold this page, which is here, now? If not: as above. */
-bool hold_may_join(struct dsm *d, uint64_t page, pid_t tid);
-
-/* The page has become writable, or cannot be had: nobody waits to write it any more. */
-void hold_settled(struct dsm *d, uint64_t page);
-/* The thread does not wait any more. */
-void hold_wants_nothing(struct dsm *d, pid_t tid);
-/* Holds of a page ended: let those look again who wait for that. */
-void hold_ended(struct dsm *d, uint64_t page);
+/* The protocol's: the page has become writable, or cannot be had. */
+void hold_settled(struct protocol *p, uint64_t page);
 
 #endif

@@ -30,12 +30,12 @@ uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms)
 	return clock_ns() + ms * 1000000u;
 }
 
-pid_t node_tid(void)
+uint64_t node_tid(void)
 {
-	static __thread pid_t tid;
+	static __thread uint64_t tid;
 
 	if (!tid)
-		tid = gettid();
+		tid = (uint64_t)gettid();
 	return tid;
 }
 
@@ -388,8 +388,6 @@ static void op_wake(void *env, uint64_t page)
 	/* Nothing is mapped for remote atomics: a thread that faulted meanwhile asks for more. */
 	if (d->protocol.pages[page].state == PAGE_ATOMIC)
 		d->pager->ops->wake(d->pager, page, protocol_granules(&d->protocol, page));
-	if (cache_can_write(&d->protocol, page))
-		hold_settled(d, page);
 	fault_served(d, page);
 	node_page_changed(d, page, 0, WIRE_NO_RANK);
 }
@@ -412,7 +410,6 @@ static void op_fail(void *env, uint64_t page, int err, unsigned blame)
 		/* A thread whose record was displaced faults again, and then has one. */
 		d->pager->ops->wake(d->pager, page, granules);
 	}
-	hold_settled(d, page);
 	fault_served(d, page);
 	node_page_changed(d, page, -err, blame);
 }
@@ -420,6 +417,14 @@ static void op_fail(void *env, uint64_t page, int err, unsigned blame)
 static bool op_settled(void *env, uint64_t page)
 {
 	return !page_awaited(env, page) && fault_settled(env, page);
+}
+
+static void op_hold_ended(void *env, uint64_t page)
+{
+	struct dsm *d = env;
+
+	d->pager->ops->wake(d->pager, page, protocol_granules(&d->protocol, page));
+	node_page_changed(d, page, 0, WIRE_NO_RANK);
 }
 
 static uint64_t op_tick(void *env)
@@ -442,5 +447,6 @@ const struct protocol_ops node_protocol_ops = {
 	.wake = op_wake,
 	.fail = op_fail,
 	.settled = op_settled,
+	.hold_ended = op_hold_ended,
 	.tick = op_tick,
 };

@@ -19,7 +19,6 @@
 
 #include "config.h"
 #include "fault.h"
-#include "hold.h"
 #include "launch.h"
 #include "pager.h"
 #include "pool.h"
@@ -60,8 +59,7 @@ struct dsm {
 	struct faults faults;
 	struct cds_list_head page_waits[PAGE_WAIT_BUCKETS];
 	uint64_t npage_waits;
-	struct cds_list_head holds; /* struct hold: what dsm_acquire() holds, or is taking */
-	bool holds_want; /* some hold's thread waits to write a page that it holds */
+	struct cds_list_head acquired; /* ranges, see access.c */
 	struct cds_list_head local; /* messages to the own rank */
 	struct pool local_pool;
 	bool running_local;
@@ -138,8 +136,8 @@ unsigned node_cause(const struct dsm *d, unsigned rank);
 /* The transport's upcall: handle one message; ctx is the struct dsm. */
 void node_message(void *ctx, const struct msg *m);
 
-/* The calling thread's id. */
-pid_t node_tid(void);
+/* The calling thread's id: what struct hold knows it by. */
+uint64_t node_tid(void);
 
 /* The processor's hint that this is a spin loop. */
 static inline void spin_hint(void)
@@ -172,6 +170,9 @@ void node_page_changed(struct dsm *d, uint64_t page, int result, unsigned blame)
 
 /* A block's home has become known: faults that were parked for it go on. */
 void region_home_known(struct dsm *d, uint64_t block);
+
+/* access.c: free what dsm_acquire() has noted, at the end. */
+void access_forget(struct dsm *d);
 
 /* sync_api.c: the state machines' upcall, and the last barrier. */
 void sync_call_done(void *env, struct sync_wait *w);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <urcu/list.h>
 
+#include "hold.h"
 #include "pool.h"
 #include "rankset.h"
 #include "space.h"
@@ -94,6 +95,8 @@ struct protocol_ops {
 	/* Has the thread that the page was granted to had its access? If not, protocol_retry()
 	 * asks again: Mirage's time window (Fleisch, Popek 1989), measured on the thread. */
 	bool (*settled)(void *env, uint64_t page);
+	/* A hold of the page has ended that a thread waits for (hold.h): it is to look again. */
+	void (*hold_ended)(void *env, uint64_t page);
 	/* A coarse clock of TICK_NS: nothing but "a moment ago?" is asked of it. */
 	uint64_t (*tick)(void *env);
 };
@@ -122,6 +125,8 @@ struct protocol {
 	uint64_t frames_max;
 	uint64_t prefetch_max;
 	struct cds_list_head retries; /* recalls of fresh pages */
+	struct cds_list_head holds; /* struct hold */
+	bool holds_want; /* a holding thread waits to write what it holds for reading */
 
 	/* home side */
 	struct cds_list_head txns[TXN_BUCKETS];

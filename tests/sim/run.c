@@ -23,14 +23,6 @@ enum phase {
 	PHASE_OVER
 };
 
-/* What a thread holds; whose hold it is, is known here, not in the protocol. */
-struct hold {
-	uint64_t page; /* the first */
-	unsigned npages; /* that are held already */
-	bool write;
-	bool excused; /* a thread of the same rank asked for more: it may be given up meanwhile */
-};
-
 struct thread {
 	const struct plan_thread *plan;
 	unsigned next; /* operation */
@@ -38,7 +30,9 @@ struct thread {
 	unsigned rank;
 	unsigned wakes; /* of the granule, when the wait began */
 	unsigned fails;
-	struct hold hold;
+	struct hold hold; /* of page hold.first on; valid if holding */
+	bool holding;
+	bool excused; /* it waits to write what it holds: it may be given up meanwhile */
 	uint64_t last; /* value seen */
 	unsigned barriers; /* arrived at */
 	bool locked[PLAN_LOCKS];
@@ -79,11 +73,7 @@ static struct protocol *protocol_of(struct run *run, const struct thread *t)
 static uint64_t page_of(struct run *run, const struct thread *t)
 {
 	const struct op *op = op_of(t);
-	uint64_t page = run->c->page[op->page];
-
-	if (op->kind == OP_HOLD)
-		page += (uint64_t)t->hold.npages * protocol_granules(protocol_of(run, t), page);
-	return page;
+	return op->kind == OP_HOLD && t->holding ? t->hold.taken : run->c->page[op->page];
 }
 
 static bool is_access(const struct thread *t)
@@ -141,23 +131,23 @@ static unsigned barrier_word(void)
  * Holds
  */
 
-static bool holds(struct run *run, const struct thread *t, uint64_t page)
+static bool holds(const struct thread *t, uint64_t page)
 {
-	uint64_t each = protocol_granules(protocol_of(run, t), t->hold.page);
-
-	return t->hold.npages && page >= t->hold.page &&
-	       page < t->hold.page + t->hold.npages * each;
+	return t->holding && page >= t->hold.first && page < t->hold.taken;
 }
 
-/* A rank wants to write a page that a thread of it holds to read: until it has it, others may. */
-static void excuse_holds(struct run *run, unsigned rank, uint64_t page)
+static uint64_t name_of(const struct run *run, const struct thread *t)
 {
-	for (unsigned i = 0; i < run->plan->nthreads; i++) {
-		struct thread *t = &run->thread[i];
+	return 1 + index_of(run, t);
+}
 
-		if (t->rank == rank && holds(run, t, page) && !t->hold.write)
-			t->hold.excused = true;
-	}
+/* May the rank ask for a page for writing? A thread that holds it to read, and asks for that, has
+ * to put up with others' writes until it has it. */
+static bool may_write(struct run *run, struct thread *t, uint64_t page)
+{
+	if (holds(t, page) && !t->hold.write)
+		t->excused = true;
+	return hold_may_write(protocol_of(run, t), page, name_of(run, t));
 }
 
 static void check_holds(struct run *run, const struct thread *by, uint64_t page, bool write)
@@ -165,8 +155,8 @@ static void check_holds(struct run *run, const struct thread *by, uint64_t page,
 	for (unsigned i = 0; i < run->plan->nthreads; i++) {
 		const struct thread *t = &run->thread[i];
 
-		if (t->rank != by->rank && !run->c->rank[t->rank].dead && holds(run, t, page) &&
-		    (write || t->hold.write) && !t->hold.excused)
+		if (t->rank != by->rank && !run->c->rank[t->rank].dead && holds(t, page) &&
+		    (write || t->hold.write) && !t->excused)
 			cluster_fail(run->c,
 				     "rank %u %s page %#llx, which thread %u of rank %u "
 				     "holds",
@@ -175,15 +165,14 @@ static void check_holds(struct run *run, const struct thread *by, uint64_t page,
 	}
 }
 
-static void hold_end(struct run *run, struct thread *t, bool write_through)
+static void release(struct run *run, struct thread *t, bool write_through)
 {
-	struct hold h = t->hold;
-
-	t->hold = (struct hold){ 0 };
-	cluster_trace(run->c, "%u: thread %u releases %u pages", t->rank, index_of(run, t),
-		      h.npages);
-	if (h.npages)
-		cache_unhold(protocol_of(run, t), h.page, h.npages, h.write, write_through);
+	if (!t->holding)
+		return;
+	cluster_trace(run->c, "%u: thread %u releases %llu granules", t->rank, index_of(run, t),
+		      (unsigned long long)(t->hold.taken - t->hold.first));
+	t->holding = false;
+	hold_end(protocol_of(run, t), &t->hold, write_through);
 }
 
 /*
@@ -232,12 +221,10 @@ static void access_fault(struct run *run, struct thread *t)
 	const struct op *op = op_of(t);
 
 	t->phase = PHASE_PAGE;
-	if (op->kind == OP_STORE) {
-		excuse_holds(run, t->rank, page);
-		cache_write(p, page, op->ahead, true);
-	} else {
+	if (op->kind != OP_STORE)
 		cache_read(p, page, op->ahead, true);
-	}
+	else if (may_write(run, t, page))
+		cache_write(p, page, op->ahead, true);
 }
 
 /*
@@ -259,20 +246,25 @@ static bool is_ready(struct run *run, const struct thread *t)
 	return op_of(t)->write ? cache_can_write(p, page) : cache_can_read(p, page);
 }
 
+static bool may_go_on(struct run *run, const struct thread *t)
+{
+	return is_ready(run, t) &&
+	       (op_of(t)->kind != OP_HOLD ||
+		hold_may_join(protocol_of(run, t), page_of(run, t), name_of(run, t)));
+}
+
 static void ask(struct run *run, struct thread *t)
 {
 	struct protocol *p = protocol_of(run, t);
 	uint64_t page = page_of(run, t);
 	const struct op *op = op_of(t);
 
-	if (is_atomic(t) && !p->pages[page].readers_holding) {
+	if (is_atomic(t) && !p->pages[page].readers_holding)
 		cache_atomic(p, page);
-	} else if (is_atomic(t) || op->write) {
-		excuse_holds(run, t->rank, page);
-		cache_write(p, page, op->ahead, false);
-	} else {
+	else if (!is_atomic(t) && !op->write)
 		cache_read(p, page, op->ahead, false);
-	}
+	else if (may_write(run, t, page))
+		cache_write(p, page, op->ahead, false);
 }
 
 /* Between its going out and its taking effect, and from there to its result, much can happen. */
@@ -297,29 +289,34 @@ static void atomic(struct run *run, struct thread *t)
 
 static void got(struct run *run, struct thread *t)
 {
+	struct protocol *p = protocol_of(run, t);
 	const struct op *op = op_of(t);
 	uint64_t page = page_of(run, t);
 
 	if (is_atomic(t)) {
+		hold_wants_nothing(p, name_of(run, t));
 		atomic(run, t);
 		return;
 	}
-	if (cache_hold(protocol_of(run, t), page, op->write) < 0)
+	if (!t->holding)
+		hold_begin(p, &t->hold, page, op->write, name_of(run, t));
+	t->holding = true;
+	t->excused = false;
+	if (hold_take(p, &t->hold) < 0)
 		cluster_fail(run->c, "page %#llx is held too often", (unsigned long long)page);
-	if (protocol_of(run, t)->pages[page].pending)
-		t->hold.excused = true;
-	t->hold.page = run->c->page[op->page];
-	t->hold.write = op->write;
-	if (++t->hold.npages == op->npages)
+	if (t->hold.taken - t->hold.first == (uint64_t)op->npages * protocol_granules(p, page)) {
+		hold_wants_nothing(p, name_of(run, t));
 		next_op(run, t, false);
-	else
+	} else {
 		t->phase = PHASE_START;
+	}
 }
 
 static void give_up(struct run *run, struct thread *t)
 {
+	hold_wants_nothing(protocol_of(run, t), name_of(run, t));
 	if (op_of(t)->kind == OP_HOLD)
-		hold_end(run, t, false);
+		release(run, t, false);
 	next_op(run, t, true);
 }
 
@@ -329,12 +326,11 @@ static void page_start(struct run *run, struct thread *t)
 	uint64_t page = page_of(run, t);
 	struct granule *g = granule_of(run, t);
 
-	if (!is_ready(run, t) && !p->pages[page].lost) {
-		t->wakes = g->call_wakes;
-		t->fails = g->fails;
+	t->wakes = g->call_wakes;
+	t->fails = g->fails;
+	if (!is_ready(run, t) && !p->pages[page].lost)
 		ask(run, t);
-	}
-	if (is_ready(run, t))
+	if (may_go_on(run, t))
 		got(run, t);
 	else if (p->pages[page].lost || g->fails != t->fails)
 		give_up(run, t);
@@ -346,7 +342,7 @@ static void prefetch(struct run *run, struct thread *t)
 {
 	const struct page *pg = cluster_state(run->c, t->rank, page_of(run, t));
 
-	if (!pg->pending && !pg->lost && !is_ready(run, t))
+	if (!pg->pending && !pg->lost && !pg->readers_holding && !is_ready(run, t))
 		ask(run, t);
 	next_op(run, t, false);
 }
@@ -506,7 +502,7 @@ static void start(struct run *run, struct thread *t)
 		prefetch(run, t);
 		break;
 	case OP_UNHOLD:
-		hold_end(run, t, op_of(t)->write);
+		release(run, t, op_of(t)->write);
 		next_op(run, t, false);
 		break;
 	case OP_UNLOCK:

@@ -96,6 +96,7 @@ static const struct protocol_ops ops = {
 	.wake = virtual_wake,
 	.fail = virtual_fail,
 	.settled = op_settled,
+	.hold_ended = virtual_wake,
 	.tick = op_tick,
 };
 
