@@ -15,12 +15,7 @@
 #include <cmocka.h>
 
 #include "virtual_cluster.h"
-
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#else
-#define RUNNING_ON_VALGRIND 0
-#endif
+#include "valgrind_here.h"
 
 #define SCHEDULES_DEFAULT  3000u
 #define SCHEDULES_VALGRIND 300u

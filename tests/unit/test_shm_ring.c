@@ -21,8 +21,9 @@
 
 #include "error.h"
 #include "shm_ring.h"
+#include "valgrind_here.h"
 
-#define STRESS_MESSAGES 300000u
+#define STRESS_MESSAGES (RUNNING_ON_VALGRIND ? 20000u : 300000u)
 
 struct fixture {
 	struct shm_box *box;

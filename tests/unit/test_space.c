@@ -25,6 +25,7 @@
 #include "error.h"
 #include "machine.h"
 #include "space.h"
+#include "valgrind_here.h"
 
 #define BASE        0x7e8000000000ul
 #define SPACE_BYTES (8 * BLOCK_BYTES)
@@ -309,7 +310,8 @@ static void on_alarm(int sig)
 /* shmem undoes an allocation that a signal interrupts. */
 static void space_populate__ends_under_a_storm_of_signals(void **state)
 {
-	struct itimerval often = { { 0, 100 }, { 0, 100 } };
+	suseconds_t us = RUNNING_ON_VALGRIND ? 2000 : 100;
+	struct itimerval often = { { 0, us }, { 0, us } };
 	struct itimerval never = { { 0, 0 }, { 0, 0 } };
 	struct sigaction sa = { .sa_handler = on_alarm };
 	struct space *s = *state;
