@@ -25,6 +25,11 @@ if(DSM_SANITIZE)
 	endif()
 endif()
 
+if(DSM_FUZZER)
+	# Counts edges in the library; the targets in tests/fuzz bring the fuzzer.
+	add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(DSM_COVERAGE)
 	# -O0: an inlined or merged line would be counted for another.
 	add_compile_options(--coverage -O0 -fprofile-update=atomic)

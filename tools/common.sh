@@ -88,6 +88,16 @@ has_library()
 	pkg-config --exists "$1" 2>/dev/null
 }
 
+# clang's libFuzzer, for tests/fuzz.
+has_fuzzer()
+{
+	local file
+
+	file=$(clang -fsanitize=fuzzer -### -x c /dev/null 2>&1 |
+		grep -o '[^" ]*libclang_rt\.fuzzer[^" ]*\.a' | head -n 1)
+	[[ -n $file && -f $file ]]
+}
+
 needs_build=(
 	"gcc|has_command cc gcc clang"
 	"libc6-dev|has_header stdio.h"
@@ -110,6 +120,7 @@ wants_test=(
 )
 wants_full_test=(
 	"clang|has_command clang"
+	"libclang-rt-dev|has_fuzzer"
 	"valgrind|has_command valgrind"
 	"clang-format|has_command clang-format"
 	"gcovr|has_command gcovr lcov"

@@ -31,17 +31,17 @@ left_s()
 	echo $((left > 1 ? left : 1))
 }
 
-# run_ctest DIRECTORY [OPTION...]: unit tests side by side, then the others one by one, because
-# each of them has several ranks. Counts go to `counts`.
+# run_ctest DIRECTORY [OPTION...]: unit tests side by side, also under valgrind, then the others one
+# by one, because each of them has several ranks. Counts go to `counts`.
 run_ctest()
 {
-	local dir=$1 status=0 log
+	local dir=$1 status=0 log alone='^(unit|valgrind)$'
 	local -a ctest=("${wrapper[@]}" ctest --output-on-failure --timeout 120 --no-tests=ignore --test-dir "$dir")
 
 	log=$top/build/log/ctest-${dir##*/}
 	shift
-	limited "$(left_s)" "${ctest[@]}" "$@" -O "$log-unit.log" -L '^unit$' -j 2 || status=1
-	limited "$(left_s)" "${ctest[@]}" "$@" -O "$log.log" -LE '^unit$' || status=1
+	limited "$(left_s)" "${ctest[@]}" "$@" -O "$log-unit.log" -L "$alone" -j 2 || status=1
+	limited "$(left_s)" "${ctest[@]}" "$@" -O "$log.log" -LE "$alone" || status=1
 	counts=$(awk '/tests passed,/ { failed += $4; all += $NF }
 		/\*\*\*Skipped/ { skipped++ }
 		END { printf "%d tests, %d failed, %d skipped", all, failed, skipped }' \
