@@ -9,7 +9,8 @@ endif()
 
 add_library(dsm_compiled OBJECT ${dsm_sources})
 target_include_directories(dsm_compiled
-	PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/lib)
+	PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/lib
+	${PROJECT_SOURCE_DIR}/kmod/uapi)
 target_include_directories(dsm_compiled SYSTEM PRIVATE ${DSM_URCU_INCLUDE_DIRS})
 # Everything is hidden but what dsm.h declares.
 target_compile_options(dsm_compiled PRIVATE -include ${PROJECT_SOURCE_DIR}/lib/export.h)
@@ -66,7 +67,8 @@ endforeach()
 # For what looks inside: unit tests, benchmarks, dsm_info.
 add_library(dsm_objects STATIC $<TARGET_OBJECTS:dsm_compiled>)
 target_include_directories(dsm_objects
-	INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/lib)
+	INTERFACE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/lib
+	${PROJECT_SOURCE_DIR}/kmod/uapi)
 target_include_directories(dsm_objects SYSTEM INTERFACE ${DSM_URCU_INCLUDE_DIRS})
 target_compile_definitions(dsm_objects INTERFACE ${dsm_features})
 target_link_libraries(dsm_objects PUBLIC ${dsm_needs})

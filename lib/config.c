@@ -54,6 +54,7 @@ static_assert(sizeof(enum launch_kind) == sizeof(int), "choices are stored as in
 static const char *const launches[] = { "auto", "pmix", "tcp", "alone", NULL };
 static const char *const transports[] = { "auto", "shm", NULL };
 static const char *const uffds[] = { "auto", "kernel", "user", NULL };
+static const char *const maintenances[] = { "auto", "none", "user", "kernel", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 
 #define AT(given, result)                                                                          \
@@ -129,6 +130,12 @@ static const struct setting table[] = {
 	  .given_number = true,
 	  .min = MIB,
 	  .max = 16 * TIB },
+	{ .row = { "DSM_CACHE_MAINTENANCE", "auto", "auto, none, user or kernel",
+		   "who writes back and drops cache lines where DMA is not coherent: nobody, the "
+		   "library, or the module dsm_cache" },
+	  .kind = &kind_choice,
+	  AT(cache_maintenance, maintenance),
+	  .choices = maintenances },
 	{ .row = { "DSM_PAGE_SIZE", "4K", "bytes, with K or M: a power of two from 4K to 2M",
 		   "unit of coherence of regions that do not choose their own" },
 	  .kind = &kind_bytes,

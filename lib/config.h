@@ -15,6 +15,7 @@
 enum launch_kind { LAUNCH_AUTO, LAUNCH_PMIX, LAUNCH_TCP, LAUNCH_ALONE };
 enum transport_kind { TRANSPORT_AUTO, TRANSPORT_SHM };
 enum uffd_kind { UFFD_AUTO, UFFD_KERNEL, UFFD_USER };
+enum maintenance_kind { MAINTENANCE_AUTO, MAINTENANCE_NONE, MAINTENANCE_USER, MAINTENANCE_KERNEL };
 
 /* 64 characters and the terminating zero. */
 #define CONFIG_TOKEN_MAX 65
@@ -28,6 +29,7 @@ struct settings {
 	enum launch_kind launch;
 	enum transport_kind transport;
 	enum uffd_kind uffd;
+	enum maintenance_kind maintenance;
 	int log; /* enum log_level */
 	uint64_t base;
 	uint64_t space_bytes;

@@ -236,6 +236,7 @@ static int look(void)
 	info_range(&s);
 	info_launch(&s);
 	info_rdma(INFO_RDMA_ROOT);
+	info_maintenance(&s, INFO_RDMA_ROOT);
 	info_settings(&s);
 	if (!checking)
 		putchar('\n');

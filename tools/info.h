@@ -35,5 +35,6 @@ void info_machine(const struct settings *s);
 void info_userfaultfd(const struct settings *s);
 void info_range(const struct settings *s);
 void info_rdma(const char *root);
+void info_maintenance(const struct settings *s, const char *root);
 
 #endif

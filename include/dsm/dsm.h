@@ -53,6 +53,7 @@ struct dsm_config {
 	const char *launch; /* DSM_LAUNCH: auto, pmix, tcp, alone */
 	const char *transport; /* DSM_TRANSPORT: auto, shm */
 	const char *userfaultfd; /* DSM_USERFAULTFD: auto, kernel, user */
+	const char *cache_maintenance; /* DSM_CACHE_MAINTENANCE: auto, none, user, kernel */
 	const char *log; /* DSM_LOG: error, warn, info, debug */
 	uint64_t base; /* DSM_BASE: address of the global range, 2 MiB aligned */
 	uint64_t space; /* DSM_SPACE: bytes of the global range */

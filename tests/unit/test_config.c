@@ -114,6 +114,7 @@ static void config_load__defaults(void **state)
 	assert_int_equal(s.launch, LAUNCH_AUTO);
 	assert_int_equal(s.transport, TRANSPORT_AUTO);
 	assert_int_equal(s.uffd, UFFD_AUTO);
+	assert_int_equal(s.maintenance, MAINTENANCE_AUTO);
 	assert_int_equal(s.log, LOG_WARN);
 	assert_int_equal(s.base, 0x7e8000000000);
 	assert_int_equal(s.space_bytes, 64 * GIB);
@@ -159,6 +160,7 @@ static void config_load__program_overrides_default(void **state)
 		.launch = "tcp",
 		.transport = "shm",
 		.userfaultfd = "user",
+		.cache_maintenance = "kernel",
 		.log = "debug",
 		.base = 0x10000000000,
 		.space = 4 * MIB,
@@ -182,6 +184,7 @@ static void config_load__program_overrides_default(void **state)
 	assert_int_equal(s.launch, LAUNCH_TCP);
 	assert_int_equal(s.transport, TRANSPORT_SHM);
 	assert_int_equal(s.uffd, UFFD_USER);
+	assert_int_equal(s.maintenance, MAINTENANCE_KERNEL);
 	assert_int_equal(s.log, LOG_DEBUG);
 	assert_int_equal(s.base, 0x10000000000);
 	assert_int_equal(s.space_bytes, 4 * MIB);
