@@ -419,7 +419,7 @@ static void complete(unsigned which)
 /* What the agent does between messages. */
 static void work(void)
 {
-	faults_serve(node);
+	faults_serve(node, clock_ns());
 	node_run_local(node);
 	region_work(node);
 	protocol_retry(&node->protocol);
@@ -520,7 +520,7 @@ void node_rank_create(struct input *in, unsigned rank, unsigned size)
 	d->spin_ns = 100000;
 	d->first_down = WIRE_NO_RANK;
 	pthread_mutex_init(&d->lock, NULL);
-	CDS_INIT_LIST_HEAD(&d->ranges);
+	CDS_INIT_LIST_HEAD(&d->acquired);
 	CDS_INIT_LIST_HEAD(&d->local);
 	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)
 		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
@@ -547,12 +547,7 @@ void node_rank_destroy(void)
 	struct dsm *d = node;
 
 	sync_destroy(d->sync);
-	while (!cds_list_empty(&d->ranges)) {
-		struct cds_list_head *first = d->ranges.next;
-
-		cds_list_del(first);
-		free(first);
-	}
+	access_forget(d);
 	regions_fini(d);
 	protocol_fini(&d->protocol);
 	free(d->blocks);
