@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# What libdsm is built on: liburcu (headers alone: urcu/list.h), libnuma, threads; libpmix and
-# <sys/sdt.h> where they are.
+# What libdsm is built on: liburcu (headers alone: urcu/list.h), libnuma, threads; libpmix,
+# libibverbs with librdmacm, and <sys/sdt.h> where they are.
 
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
@@ -18,6 +18,17 @@ if(DSM_PMIX)
 endif()
 if(NOT HAVE_PMIX)
 	message(STATUS "PMIx: not used; ranks find one another by DSM_RANK, DSM_SIZE, DSM_ROOT")
+endif()
+
+set(HAVE_VERBS OFF)
+if(DSM_VERBS)
+	pkg_check_modules(DSM_LIBVERBS IMPORTED_TARGET libibverbs librdmacm)
+	if(DSM_LIBVERBS_FOUND)
+		set(HAVE_VERBS ON)
+	endif()
+endif()
+if(NOT HAVE_VERBS)
+	message(STATUS "RDMA: not used, for want of libibverbs and librdmacm; one host alone")
 endif()
 
 check_include_file(sys/sdt.h HAVE_SDT)

@@ -24,7 +24,8 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/dsm-config-version.cmake
 install(FILES ${PROJECT_BINARY_DIR}/dsm-config.cmake ${PROJECT_BINARY_DIR}/dsm-config-version.cmake
 	DESTINATION ${dsm_package_dir})
 
-set(dsm_libs_private -pthread ${DSM_NUMA_LDFLAGS} ${DSM_LIBPMIX_LDFLAGS})
+set(dsm_libs_private -pthread ${DSM_NUMA_LDFLAGS} ${DSM_LIBPMIX_LDFLAGS}
+	${DSM_LIBVERBS_LDFLAGS})
 list(REMOVE_DUPLICATES dsm_libs_private)
 list(JOIN dsm_libs_private " " dsm_libs_private)
 # Relative to the .pc file's own place, so that an installed tree may be moved.

@@ -7,6 +7,10 @@ if(NOT HAVE_PMIX)
 	list(REMOVE_ITEM dsm_sources ${PROJECT_SOURCE_DIR}/lib/launch_pmix.c)
 endif()
 
+if(NOT HAVE_VERBS)
+	list(FILTER dsm_sources EXCLUDE REGEX "/(transport_verbs|verbs_[a-z]+)\\.c$")
+endif()
+
 add_library(dsm_compiled OBJECT ${dsm_sources})
 target_include_directories(dsm_compiled
 	PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/lib
@@ -22,6 +26,11 @@ if(HAVE_PMIX)
 	target_link_libraries(dsm_compiled PRIVATE PkgConfig::DSM_LIBPMIX)
 	list(APPEND dsm_needs PkgConfig::DSM_LIBPMIX)
 	list(APPEND dsm_features HAVE_PMIX=1)
+endif()
+if(HAVE_VERBS)
+	target_link_libraries(dsm_compiled PRIVATE PkgConfig::DSM_LIBVERBS)
+	list(APPEND dsm_needs PkgConfig::DSM_LIBVERBS)
+	list(APPEND dsm_features HAVE_VERBS=1)
 endif()
 if(HAVE_SDT)
 	list(APPEND dsm_features HAVE_SDT=1)

@@ -13,6 +13,7 @@
 
 #include "error.h"
 #include "node.h"
+#include "remote_atomic.h"
 
 /* Pages asked for ahead of the one that an acquire waits for. */
 #define ACQUIRE_WINDOW TRANSPORT_FETCH_MAX
@@ -136,13 +137,11 @@ static const char *grant_text(uint64_t word, char *buf, size_t len)
 /* Who has the page? One look at the home's directory, from here. */
 static int timed_out(struct dsm *d, uint64_t page, bool write)
 {
-	struct transport_fetch f = { .rank = protocol_home(&d->protocol, page),
-				     .granule = page,
-				     .n = 1 };
 	char who[64] = "its home could not be asked";
+	uint64_t grant;
 
-	if (d->size == 1 || d->transport->ops->fetch(d->transport, &f) == 0)
-		grant_text(f.grant[0], who, sizeof(who));
+	if (node_look(d, page, &grant) == 0)
+		grant_text(grant, who, sizeof(who));
 	return error_set(ETIMEDOUT, "page %p (home: rank %u) cannot be had for %s in time: %s",
 			 node_addr(d, page), protocol_home(&d->protocol, page),
 			 write ? "writing" : "reading", who);
@@ -367,36 +366,6 @@ int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum ds
  * Remote atomics
  */
 
-struct atomic {
-	enum transport_atomic op;
-	unsigned width;
-	uint64_t operand;
-	uint64_t expected;
-};
-
-static uint64_t do_local(void *word, const struct atomic *a)
-{
-	if (a->width == 4) {
-		uint32_t expected = (uint32_t)a->expected;
-
-		if (a->op == ATOMIC_FETCH_ADD)
-			return __atomic_fetch_add((uint32_t *)word, (uint32_t)a->operand,
-						  __ATOMIC_SEQ_CST);
-		__atomic_compare_exchange_n((uint32_t *)word, &expected, (uint32_t)a->operand,
-					    false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-		return expected;
-	}
-	if (a->op == ATOMIC_FETCH_ADD)
-		return __atomic_fetch_add((uint64_t *)word, a->operand, __ATOMIC_SEQ_CST);
-	{
-		uint64_t expected = a->expected;
-
-		__atomic_compare_exchange_n((uint64_t *)word, &expected, a->operand, false,
-					    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-		return expected;
-	}
-}
-
 static void ask_atomic(struct dsm *d, uint64_t page)
 {
 	if (!d->protocol.pages[page].readers_holding)
@@ -431,7 +400,7 @@ static int open_page(struct dsm *d, uint64_t page)
 	return err;
 }
 
-static int atomic_at(struct dsm *d, uintptr_t addr, const struct atomic *a, uint64_t *result)
+static int atomic_at(struct dsm *d, uintptr_t addr, const struct remote_atomic *a, uint64_t *result)
 {
 	struct span s;
 	int err = span_of(d, (void *)addr, a->width, &s);
@@ -444,18 +413,21 @@ static int atomic_at(struct dsm *d, uintptr_t addr, const struct atomic *a, uint
 	if (err < 0)
 		return err;
 	if (cache_can_write(&d->protocol, s.first)) {
-		*result = do_local(d->space.alias + offset, a);
+		*result = remote_atomic_apply(d->space.alias + offset, a);
 		return 0;
 	}
 	stats_inc(&d->stats.pub.atomics_remote);
 	err = d->transport->ops->atomic(d->transport, protocol_home(&d->protocol, s.first), offset,
 					a->width, a->op, a->operand, a->expected, result);
+	if (err == -EOPNOTSUPP)
+		return remote_atomic_ask(d, protocol_home(&d->protocol, s.first), offset, a,
+					 result);
 	if (err < 0)
 		return refused(d, s.first, err, protocol_home(&d->protocol, s.first));
 	return 0;
 }
 
-static int atomic(struct dsm *d, void *addr, const struct atomic *a, uint64_t *result)
+static int atomic(struct dsm *d, void *addr, const struct remote_atomic *a, uint64_t *result)
 {
 	int err;
 
@@ -470,7 +442,7 @@ static int atomic(struct dsm *d, void *addr, const struct atomic *a, uint64_t *r
 
 int dsm_fetch_add32(struct dsm *dsm, uint32_t *addr, uint32_t operand, uint32_t *old)
 {
-	struct atomic a = { ATOMIC_FETCH_ADD, 4, operand, 0 };
+	struct remote_atomic a = { ATOMIC_FETCH_ADD, 4, operand, 0 };
 	uint64_t result;
 	int err = atomic(dsm, addr, &a, &result);
 
@@ -481,7 +453,7 @@ int dsm_fetch_add32(struct dsm *dsm, uint32_t *addr, uint32_t operand, uint32_t 
 
 int dsm_fetch_add64(struct dsm *dsm, uint64_t *addr, uint64_t operand, uint64_t *old)
 {
-	struct atomic a = { ATOMIC_FETCH_ADD, 8, operand, 0 };
+	struct remote_atomic a = { ATOMIC_FETCH_ADD, 8, operand, 0 };
 	uint64_t result;
 	int err = atomic(dsm, addr, &a, &result);
 
@@ -493,7 +465,7 @@ int dsm_fetch_add64(struct dsm *dsm, uint64_t *addr, uint64_t operand, uint64_t 
 int dsm_compare_swap32(struct dsm *dsm, uint32_t *addr, uint32_t expected, uint32_t desired,
 		       uint32_t *old)
 {
-	struct atomic a = { ATOMIC_COMPARE_SWAP, 4, desired, expected };
+	struct remote_atomic a = { ATOMIC_COMPARE_SWAP, 4, desired, expected };
 	uint64_t result;
 	int err = atomic(dsm, addr, &a, &result);
 
@@ -505,7 +477,7 @@ int dsm_compare_swap32(struct dsm *dsm, uint32_t *addr, uint32_t expected, uint3
 int dsm_compare_swap64(struct dsm *dsm, uint64_t *addr, uint64_t expected, uint64_t desired,
 		       uint64_t *old)
 {
-	struct atomic a = { ATOMIC_COMPARE_SWAP, 8, desired, expected };
+	struct remote_atomic a = { ATOMIC_COMPARE_SWAP, 8, desired, expected };
 	uint64_t result;
 	int err = atomic(dsm, addr, &a, &result);
 

@@ -73,13 +73,17 @@ static void chain_refused(struct protocol *p, uint64_t page)
 	protocol_tell(p, protocol_home(p, page), MSG_GETS, page, 0);
 }
 
+/* Nothing took place, unless the home has died. -EAGAIN: the page cannot be read one-sidedly. */
 static void chain_failed(struct protocol *p, const struct transport_fetch *f, unsigned i, int err)
 {
 	uint64_t page = f->granule + ((uint64_t)i << f->shift);
 
-	if (err != EHOSTDOWN && f->add & 1ull << i)
-		p->pages[page].registered = 0; /* nothing took place */
-	cache_fail(p, page, err, f->rank);
+	if (err != -EHOSTDOWN && f->add & 1ull << i)
+		p->pages[page].registered = 0;
+	if (err == -EAGAIN)
+		chain_refused(p, page);
+	else
+		cache_fail(p, page, -err, f->rank);
 }
 
 static bool chain_valid(const struct protocol *p, const struct transport_fetch *f, unsigned i)
@@ -124,7 +128,7 @@ static void chain_finish(struct protocol *p, struct transport_fetch *f, int stat
 		if (p->pages[page].pending != PEND_CHAIN)
 			; /* it has failed already */
 		else if (status < 0)
-			chain_failed(p, f, i, -status);
+			chain_failed(p, f, i, status);
 		else
 			chain_refused(p, page);
 		i++;

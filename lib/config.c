@@ -52,7 +52,7 @@ static_assert(sizeof(enum launch_kind) == sizeof(int), "choices are stored as in
  */
 
 static const char *const launches[] = { "auto", "pmix", "tcp", "alone", NULL };
-static const char *const transports[] = { "auto", "shm", NULL };
+static const char *const transports[] = { "auto", "shm", "verbs", NULL };
 static const char *const uffds[] = { "auto", "kernel", "user", NULL };
 static const char *const maintenances[] = { "auto", "none", "user", "kernel", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
@@ -91,10 +91,19 @@ static const struct setting table[] = {
 	  .kind = &kind_choice,
 	  AT(launch, launch),
 	  .choices = launches },
-	{ .row = { "DSM_TRANSPORT", "auto", "auto or shm", "how ranks reach one another's memory" },
+	{ .row = { "DSM_TRANSPORT", "auto", "auto, shm or verbs",
+		   "how ranks reach one another's memory: shared memory on one host and RDMA "
+		   "between "
+		   "hosts (auto), or one of them everywhere" },
 	  .kind = &kind_choice,
 	  AT(transport, transport),
 	  .choices = transports },
+	{ .row = { "DSM_RDMA_DEVICE", "", "a device, device:port, network interface or IP address",
+		   "which RDMA device to use; else the best that has an address" },
+	  .kind = &kind_word,
+	  AT(rdma_device, rdma_device),
+	  .min = 1,
+	  .max = sizeof(((struct settings *)0)->rdma_device) - 1 },
 	{ .row = { "DSM_USERFAULTFD", "auto", "auto, kernel or user",
 		   "which userfaultfd: also for accesses in the kernel (read(2)), or in user mode "
 		   "alone" },

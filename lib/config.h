@@ -13,7 +13,7 @@
 #include "dsm/dsm.h"
 
 enum launch_kind { LAUNCH_AUTO, LAUNCH_PMIX, LAUNCH_TCP, LAUNCH_ALONE };
-enum transport_kind { TRANSPORT_AUTO, TRANSPORT_SHM };
+enum transport_kind { TRANSPORT_AUTO, TRANSPORT_SHM, TRANSPORT_VERBS };
 enum uffd_kind { UFFD_AUTO, UFFD_KERNEL, UFFD_USER };
 enum maintenance_kind { MAINTENANCE_AUTO, MAINTENANCE_NONE, MAINTENANCE_USER, MAINTENANCE_KERNEL };
 
@@ -28,6 +28,7 @@ struct settings {
 	char token[CONFIG_TOKEN_MAX]; /* empty: not given */
 	enum launch_kind launch;
 	enum transport_kind transport;
+	char rdma_device[64]; /* empty: not given */
 	enum uffd_kind uffd;
 	enum maintenance_kind maintenance;
 	int log; /* enum log_level */

@@ -207,3 +207,4 @@ const struct kind kind_choice = { choice_parse, choice_print };
 const struct kind kind_boolean = { bool_parse, bool_print };
 const struct kind kind_endpoint = { endpoint_parse, text_print };
 const struct kind kind_token = { token_parse, text_print };
+const struct kind kind_word = { token_parse, text_print };

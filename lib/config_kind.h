@@ -36,6 +36,7 @@ extern const struct kind kind_choice; /* an enum */
 extern const struct kind kind_boolean;
 extern const struct kind kind_endpoint; /* host:port; at most max bytes */
 extern const struct kind kind_token; /* min to max printable characters */
+extern const struct kind kind_word; /* the same, and no secret */
 
 /* Is n within the row's limits? */
 bool number_allowed(const struct setting *t, uint64_t n);

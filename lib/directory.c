@@ -12,8 +12,9 @@
  *	gather the acknowledgements
  *	grants = Clean, Exclusive or Atomic; grant to the requester
  *
- * The home's own copy of its page is not among the readers, whose words NIC atomics alone may
- * write, but in its own page table: taking the readers looks there too (R7).
+ * The home's own copy of its page is not among the readers but in its own page table: taking the
+ * readers looks there too (R7). Readers that come through a network adapter have words of their
+ * own (space.h).
  */
 #include <errno.h>
 
@@ -54,12 +55,24 @@ static uint64_t grant_get(const struct protocol *p, uint64_t page)
 	return __atomic_load_n(segment_grant(p->space, p->space->alias, page), __ATOMIC_RELAXED);
 }
 
+/* The fences of the processor's own kind do not order it against devices on every machine. */
+static void device_fence(void)
+{
+#if defined(__aarch64__)
+	__asm__ volatile("dmb osh" ::: "memory");
+#else
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 /* Sequentially consistent: pairs with a reader's fetch-add on the readers word followed by its load
  * of the grants word; either it sees Busy, or taking the readers afterwards sees its bit (R1). */
 static void grant_set(struct protocol *p, uint64_t page, enum grant_state state, unsigned rank)
 {
 	__atomic_store_n(segment_grant(p->space, p->space->alias, page), grant_word(state, rank),
 			 __ATOMIC_SEQ_CST);
+	if (p->space->wire)
+		device_fence();
 }
 
 static void reader_add(struct protocol *p, uint64_t page, unsigned rank)
@@ -75,7 +88,7 @@ static bool readers_any(const struct protocol *p, uint64_t page)
 	const uint64_t *w = segment_readers(p->space, p->space->alias, page);
 
 	for (unsigned i = 0; i < p->space->rank_words; i++)
-		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST))
+		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST) || space_wire_peek(p->space, page, i))
 			return true;
 	return false;
 }
@@ -94,10 +107,12 @@ static void readers_take(struct protocol *p, uint64_t page, struct rankset *take
 	enum page_state own = p->pages[page].state;
 
 	rankset_clear(taken);
-	for (unsigned i = 0; i < p->space->rank_words; i++)
+	for (unsigned i = 0; i < p->space->rank_words; i++) {
 		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST))
-			taken->word[i] = __atomic_exchange_n(&w[i], 0, __ATOMIC_SEQ_CST) &
-					 ranks_of_word(p, i);
+			taken->word[i] = __atomic_exchange_n(&w[i], 0, __ATOMIC_SEQ_CST);
+		taken->word[i] |= space_wire_take(p->space, page, i);
+		taken->word[i] &= ranks_of_word(p, i);
+	}
 	if (own == PAGE_SHARED || own == PAGE_ATOMIC)
 		rankset_add(taken, p->rank);
 }
@@ -280,7 +295,8 @@ static bool free_for(struct protocol *p, uint64_t page, unsigned rank)
 	if (grant_state(grant_get(p, page)) != GRANT_CLEAN || p->pages[page].state != PAGE_INVALID)
 		return false;
 	for (unsigned i = 0; i < p->space->rank_words; i++) {
-		uint64_t bits = __atomic_load_n(&w[i], __ATOMIC_SEQ_CST);
+		uint64_t bits = __atomic_load_n(&w[i], __ATOMIC_SEQ_CST) |
+				space_wire_peek(p->space, page, i);
 
 		if (i == rank / 64)
 			bits &= ~(1ull << rank % 64);

@@ -126,7 +126,7 @@ static int create_parts(struct dsm *d)
 	if (err == 0)
 		err = sync_create(&d->sync, d->rank, d->size, &sync_ops, d);
 	if (err == 0)
-		err = transport_shm_create(&d->transport, &params);
+		err = transport_create(&d->transport, &params);
 	return err;
 }
 
@@ -147,6 +147,7 @@ static void destroy_parts(struct dsm *d)
 	if (d->has_space)
 		space_fini(&d->space);
 	pool_fini(&d->local_pool);
+	pool_fini(&d->look_pool);
 	free(d->parts);
 }
 
@@ -215,8 +216,9 @@ static int meet(struct dsm *d, int status, uint64_t deadline_ns)
 	if (err < 0)
 		goto out;
 	d->sum_stats = ((struct card *)cards)->stats;
-	err = d->transport->ops->connect(d->transport, cards + offsetof(struct card, transport),
-					 LAUNCH_CARD_MAX, d->launch->token, deadline_ns);
+	err = d->transport->ops->connect(d->transport, NULL,
+					 cards + offsetof(struct card, transport), LAUNCH_CARD_MAX,
+					 d->launch->token, deadline_ns);
 out:
 	free(cards);
 	return err;
@@ -286,9 +288,11 @@ int dsm_init(struct dsm **dsm, const struct dsm_config *config)
 	agent_init(d);
 	CDS_INIT_LIST_HEAD(&d->acquired);
 	CDS_INIT_LIST_HEAD(&d->local);
+	CDS_INIT_LIST_HEAD(&d->atomics);
 	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)
 		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
 	pool_init(&d->local_pool, sizeof(struct cds_list_head) + sizeof(struct msg_region));
+	pool_init(&d->look_pool, sizeof(struct node_look));
 	d->first_down = WIRE_NO_RANK;
 	for (unsigned r = 0; r < RANKS_MAX; r++)
 		d->left_for[r] = WIRE_NO_RANK;

@@ -12,6 +12,7 @@
 #include "log.h"
 #include "node.h"
 #include "region_internal.h"
+#include "remote_atomic.h"
 #include "trace.h"
 
 /* A message to the own rank, delivered after the current event. */
@@ -147,6 +148,8 @@ static void dispatch(struct dsm *d, const struct msg *m)
 		on_stats(d, m);
 	} else if (m->kind == MSG_LEFT) {
 		on_left(d, m);
+	} else if (m->kind == MSG_ATOMIC || m->kind == MSG_ATOMIC_DONE) {
+		remote_atomic_message(d, m);
 	} else {
 		sync_message(d->sync, m);
 	}
@@ -198,6 +201,7 @@ static void rank_down(void *ctx, unsigned rank)
 	sync_rank_down(d->sync, rank);
 	region_rank_down(d, rank);
 	protocol_rank_down(&d->protocol, rank);
+	remote_atomic_rank_down(d, rank);
 	faults_rank_down(d);
 	node_run_local(d);
 }

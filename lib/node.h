@@ -40,6 +40,14 @@ struct page_wait {
 	struct waiter waiter;
 };
 
+/* See node_look(). */
+struct node_look {
+	struct transport_fetch fetch;
+	struct waiter waiter;
+	struct pool *pool;
+	bool abandoned; /* nobody waits for it any more: done() gives it back */
+};
+
 struct dsm {
 	struct settings settings;
 	unsigned rank;
@@ -62,6 +70,9 @@ struct dsm {
 	struct cds_list_head acquired; /* ranges, see access.c */
 	struct cds_list_head local; /* messages to the own rank */
 	struct pool local_pool;
+	struct pool look_pool; /* looks at a home's directory, node_look() */
+	struct cds_list_head atomics; /* remote atomics that wait for an answer */
+	uint64_t next_atomic;
 	bool running_local;
 	struct rankset down;
 	struct rankset blamed; /* ranks whose loss of pages has been logged */
@@ -167,6 +178,10 @@ void node_wait_cancel(struct dsm *d, struct page_wait *w);
 
 /* Let those look again who wait for this page or block. */
 void node_page_changed(struct dsm *d, uint64_t page, int result, unsigned blame);
+
+/* The grants word of a page, looked up in its home's directory from here. Lock held, let go
+ * meanwhile. -EHOSTDOWN, -EAGAIN: it cannot be reached. -ETIMEDOUT: not within a moment. */
+int node_look(struct dsm *d, uint64_t page, uint64_t *grant);
 
 /* A block's home has become known: faults that were parked for it go on. */
 void region_home_known(struct dsm *d, uint64_t block);

@@ -79,10 +79,16 @@ static uint64_t bytes_in_block(const struct region *region, uint64_t i)
 static int populate_block(struct dsm *d, const struct region *region, uint64_t i)
 {
 	uint64_t bytes = bytes_in_block(region, i);
-	int err = space_populate(&d->space, (region->first_block + i) * BLOCK_BYTES, bytes);
+	uint64_t block = region->first_block + i;
+	int err = space_populate(&d->space, block * BLOCK_BYTES, bytes);
 
 	if (err == 0)
 		stats_add(&d->stats.pub.home_pages, bytes >> GRANULE_SHIFT);
+	if (err == 0 && d->transport->ops->expose) {
+		err = d->transport->ops->expose(d->transport, block, bytes);
+		if (err < 0)
+			log_error("%s", error_text());
+	}
 	return err;
 }
 
@@ -222,6 +228,8 @@ static void forget(struct dsm *d, struct region *region)
 		space_unmap(&d->space, offset, bytes);
 	}
 	protocol_forget(&d->protocol, region->first_block, region->nblocks);
+	if (d->transport->ops->withdraw)
+		d->transport->ops->withdraw(d->transport, region->first_block, region->nblocks);
 	space_discard(&d->space, offset, bytes);
 	for (uint64_t i = 0; i < region->nblocks; i++) {
 		struct block *b = &d->blocks[region->first_block + i];

@@ -57,6 +57,7 @@ struct conn {
 
 struct connector {
 	const struct shm_self *self;
+	struct rankset peers;
 	struct shm_card *cards;
 	struct shm_link *links;
 	struct conn *conns;
@@ -480,7 +481,7 @@ static int timed_out(const struct connector *c)
 	size_t len = 0;
 
 	for (unsigned r = 0; r < c->self->size && len + 16 < sizeof(list); r++)
-		if (r != c->self->rank && !c->links[r].box)
+		if (rankset_has(&c->peers, r) && !c->links[r].box)
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%u",
 						len ? ", " : "", r);
 	if (c->nstrangers)
@@ -542,19 +543,25 @@ static int connect_loop(struct connector *c, uint64_t deadline_ns)
 	return 0;
 }
 
-static int connector_init(struct connector *c, const uint8_t *cards, size_t stride)
+static int connector_init(struct connector *c, const struct rankset *peers, const uint8_t *cards,
+			  size_t stride)
 {
 	const struct shm_self *self = c->self;
 	struct conn *conn;
 	int fd, rc;
 
-	for (unsigned r = 0; r < self->size; r++) {
+	for (unsigned r = 0; r < self->size; r++)
+		if (r != self->rank && (!peers || rankset_has(peers, r)))
+			rankset_add(&c->peers, r);
+	rankset_for_each (r, &c->peers) {
 		memcpy(&c->cards[r], cards + r * stride, sizeof(*c->cards));
-		rc = r == self->rank ? 0 : shm_card_check(self, &c->cards[r], r);
+		rc = shm_card_check(self, &c->cards[r], r);
 		if (rc)
 			return rc;
 	}
-	for (unsigned r = 0; r < self->rank; r++) {
+	rankset_for_each (r, &c->peers) {
+		if (r > self->rank)
+			break;
 		fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 		if (fd < 0)
 			return error_set_sys(errno, "cannot create a unix socket for rank %u", r);
@@ -563,12 +570,12 @@ static int connector_init(struct connector *c, const uint8_t *cards, size_t stri
 		conn->dialed = true;
 		conn->rank = r;
 	}
-	c->nmissing = self->size - 1;
+	c->nmissing = rankset_count(&c->peers);
 	return 0;
 }
 
-int shm_connect(const struct shm_self *self, const uint8_t *cards, size_t stride,
-		uint64_t deadline_ns, struct shm_link *links)
+int shm_connect(const struct shm_self *self, const struct rankset *peers, const uint8_t *cards,
+		size_t stride, uint64_t deadline_ns, struct shm_link *links)
 {
 	unsigned nconns_max = self->size + STRANGERS_MAX;
 	struct connector c = { .self = self, .links = links, .nconns_max = nconns_max };
@@ -578,7 +585,7 @@ int shm_connect(const struct shm_self *self, const uint8_t *cards, size_t stride
 	c.conns = calloc(nconns_max, sizeof(*c.conns));
 	c.polls = calloc(nconns_max + 1, sizeof(*c.polls));
 	if (c.cards && c.conns && c.polls)
-		rc = connector_init(&c, cards, stride);
+		rc = connector_init(&c, peers, cards, stride);
 	else
 		rc = error_set(ENOMEM, "no memory to connect %u ranks", self->size);
 	if (!rc)

@@ -60,15 +60,15 @@ struct shm_link {
 int shm_listen(struct shm_self *self);
 
 /*
- * Connect to every other rank and fill links[], by rank; the own one stays as it is. On error no
- * link is made. Blocks until deadline_ns.
+ * Connect to the ranks of the set (NULL: to all) and fill links[], by rank; the others stay as they
+ * are. On error no link is made. Blocks until deadline_ns.
  *
  * -EHOSTUNREACH: a rank is on another host or in another network namespace. -EPROTO: a rank
  * disagrees about version, user, token or layout. -EHOSTDOWN: a rank has ended. -ETIMEDOUT names
  * the ranks that did not come. -EMFILE, -ENOMEM.
  */
-int shm_connect(const struct shm_self *self, const uint8_t *cards, size_t stride,
-		uint64_t deadline_ns, struct shm_link *links);
+int shm_connect(const struct shm_self *self, const struct rankset *peers, const uint8_t *cards,
+		size_t stride, uint64_t deadline_ns, struct shm_link *links);
 
 /* Close the descriptors, so that the peer sees the end; the mappings stay. */
 void shm_link_close(struct shm_link *link);

@@ -32,6 +32,10 @@ struct space {
 	uint64_t segment_bytes;
 	unsigned rank_words; /* readers words a granule: ceil(size / 64) */
 	int memfd;
+	/* Where some ranks reach this one through a network adapter, see below; else NULL. */
+	uint8_t *wire;
+	uint64_t wire_stride; /* bytes of a block's window in it */
+	uint64_t *taken; /* rank_words words a granule */
 };
 
 /* Bytes of a segment for a range of len_bytes and rank_words, a whole number of host pages. */
@@ -69,6 +73,40 @@ static inline uint64_t *segment_readers(const struct space *s, uint8_t *segment,
 {
 	return (uint64_t *)(segment + s->len_bytes) + (s->len_bytes >> GRANULE_SHIFT) +
 	       granule * s->rank_words;
+}
+
+/*
+ * Readers that come through a network adapter.
+ *
+ * An adapter's atomics are not atomic against a processor's, so they have readers words of their
+ * own, at the front of each block's window (verbs_window.h), to which nobody but the adapter
+ * writes: not even the home, which keeps beside them, in taken, how far it has counted. Every rank
+ * adds its bit at most once between two takings (R2), so that the difference of the two words is
+ * exactly the set of bits added since, whatever their sum has carried or wrapped; and taking it is
+ * one plain load. Only the home may ask, and only of own blocks.
+ */
+static inline uint64_t *space_wire_readers(const struct space *s, uint64_t granule)
+{
+	uint8_t *window = s->wire + granule / GRANULES_PER_BLOCK * s->wire_stride;
+
+	return (uint64_t *)window + granule % GRANULES_PER_BLOCK * s->rank_words;
+}
+
+static inline uint64_t space_wire_peek(const struct space *s, uint64_t granule, unsigned word)
+{
+	if (!s->wire)
+		return 0;
+	return __atomic_load_n(space_wire_readers(s, granule) + word, __ATOMIC_SEQ_CST) -
+	       s->taken[granule * s->rank_words + word];
+}
+
+static inline uint64_t space_wire_take(const struct space *s, uint64_t granule, unsigned word)
+{
+	uint64_t bits = space_wire_peek(s, granule, word);
+
+	if (bits)
+		s->taken[granule * s->rank_words + word] += bits;
+	return bits;
 }
 
 static inline bool space_contains(const struct space *s, const volatile void *addr)

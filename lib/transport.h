@@ -3,8 +3,9 @@
  * Transport: one-sided operations on other ranks' memory, and ordered messages between ranks.
  *
  * All operations but pending() are called with the node's lock held, so one at a time.
- * None blocks but connect(). One-sided operations are ordered with later messages to the same rank:
- * what write() wrote is in place when a message sent behind it is seen.
+ * None waits for another rank's processor but connect(). One-sided operations are ordered with
+ * later messages to the same rank: what write() wrote is in place when a message sent behind it is
+ * seen.
  */
 #ifndef DSM_TRANSPORT_H
 #define DSM_TRANSPORT_H
@@ -14,13 +15,14 @@
 #include <stdint.h>
 
 #include "config.h"
+#include "rankset.h"
 #include "space.h"
 #include "wire.h"
 
 struct transport;
 
 /* Bytes of a card, in which a rank tells the others how to reach it; the launch exchanges them. */
-#define TRANSPORT_CARD_MAX 256
+#define TRANSPORT_CARD_MAX 384
 
 /* Upcalls, made by poll() in the thread that polls. */
 struct transport_handler {
@@ -64,21 +66,30 @@ struct transport_ops {
 	const char *name; /* "shm" */
 	/* Write how to reach me into card (TRANSPORT_CARD_MAX bytes). */
 	int (*card)(struct transport *t, uint8_t *card);
-	/* Connect to all ranks, given their cards at cards + r * stride, and the job's token;
-	 * blocks until deadline_ns. A peer with another token, user, version or segment size is
-	 * refused. */
-	int (*connect)(struct transport *t, const uint8_t *cards, size_t stride, const char *token,
-		       uint64_t deadline_ns);
-	/* 0: complete; 1: done() will be called from poll(); -EHOSTDOWN. */
+	/* Connect to the ranks of the set @peers (NULL: to all), given their cards at cards + r *
+	 * stride, and the job's token; blocks until deadline_ns. A peer with another token, user,
+	 * version or segment size is refused. */
+	int (*connect)(struct transport *t, const struct rankset *peers, const uint8_t *cards,
+		       size_t stride, const char *token, uint64_t deadline_ns);
+	/* As home: peers may reach the first len_bytes of a block from now on; withdraw() ends it,
+	 * when nobody reaches for them any more, and all ranks forget what they knew of the blocks.
+	 * NULL: nothing is to be done. */
+	int (*expose)(struct transport *t, uint64_t block, uint64_t len_bytes);
+	void (*withdraw)(struct transport *t, uint64_t first_block, uint64_t nblocks);
+	/* 0: complete; 1: done() will be called from poll(); -EHOSTDOWN. -EAGAIN, here or there:
+	 * nothing was done, since the page cannot be reached so (yet): ask by message. */
 	int (*fetch)(struct transport *t, struct transport_fetch *f);
-	/* Where the data of a page lies that the home pushed to this rank behind a grant. */
+	/* Where the data of a page lies that the home pushed to this rank behind a grant; to be
+	 * asked while the grant is delivered. */
 	const uint8_t *(*pushed)(struct transport *t, unsigned rank, uint64_t granule);
-	/* As home: bring a page's data to where rank's pushed() looks for it. */
+	/* As home: bring a page's data to where rank's pushed() looks for it. The next message to
+	 * rank that names the page is its grant. */
 	int (*push)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 	/* Write from own segment into the same offset of rank's. */
 	int (*write)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 	/* Atomic on a word of 4 or 8 bytes at @offset in rank's segment (own rank too), *result
-	 * receives the value before. 0: complete. */
+	 * receives the value before. 0: complete. -EOPNOTSUPP: not to be had one-sidedly; the
+	 * home's processor is to do it (remote_atomic.h). */
 	int (*atomic)(struct transport *t, unsigned rank, uint64_t offset, unsigned width,
 		      enum transport_atomic op, uint64_t operand, uint64_t expected,
 		      uint64_t *result);
@@ -101,6 +112,11 @@ struct transport {
 	int fd; /* an epoll fd or eventfd: readable when poll() has something to do */
 };
 
+/* The transport that the settings ask for: transport_mux.c. */
+int transport_create(struct transport **t, const struct transport_params *p);
+
 int transport_shm_create(struct transport **t, const struct transport_params *p);
+/* -ENODEV: no RDMA device can be used here; the sentence says why. */
+int transport_verbs_create(struct transport **t, const struct transport_params *p);
 
 #endif

@@ -180,8 +180,8 @@ static int peer_init(struct transport_shm *s, unsigned rank)
 	return rc;
 }
 
-static int shm_connect_op(struct transport *t, const uint8_t *cards, size_t stride,
-			  const char *token, uint64_t deadline_ns)
+static int shm_connect_op(struct transport *t, const struct rankset *peers, const uint8_t *cards,
+			  size_t stride, const char *token, uint64_t deadline_ns)
 {
 	struct transport_shm *s = shm_of(t);
 	struct shm_link *links;
@@ -195,12 +195,12 @@ static int shm_connect_op(struct transport *t, const uint8_t *cards, size_t stri
 	memset(s->self.token, 0, sizeof(s->self.token));
 	strncpy(s->self.token, token, sizeof(s->self.token) - 1);
 	memcpy(s->box->token, s->self.token, sizeof(s->self.token));
-	rc = shm_connect(&s->self, cards, stride, deadline_ns, links);
+	rc = shm_connect(&s->self, peers, cards, stride, deadline_ns, links);
 	for (unsigned r = 0; !rc && r < s->self.size; r++)
 		s->peers[r].link = links[r];
 	free(links);
 	for (unsigned r = 0; !rc && r < s->self.size; r++)
-		rc = r == s->self.rank ? 0 : peer_init(s, r);
+		rc = s->peers[r].link.box ? peer_init(s, r) : 0;
 	/* Everybody is here: nobody else gets in. */
 	close(s->self.listen_fd);
 	s->self.listen_fd = -1;

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 1u
+#define WIRE_VERSION 2u
 #define WIRE_MAGIC   0x314d5344u /* "DSM1" */
 
 #define MSG_SLOT_BYTES 64u
@@ -81,6 +81,10 @@ enum msg_kind {
 	MSG_COND_CANCEL, /* rank to home: id */
 	MSG_COND_REPLY, /* home to rank: id; word[1]: errno or 0 */
 	MSG_BARRIER, /* page: epoch; word[0]: round */
+	/* remote atomics that the home's processor executes; see remote_atomic.c */
+	MSG_ATOMIC, /* rank to home: page: granule; flags: enum transport_atomic, width in bytes <<
+		     * 8; word[0]: id; word[1]: offset; word[2]: operand; word[3]: expected */
+	MSG_ATOMIC_DONE, /* home to rank: word[0]: id; word[1]: errno or 0; word[2]: value before */
 	/* the end */
 	MSG_STATS, /* arg: index of the first word; word[]: values */
 	MSG_LEAVE, /* the barrier of dsm_fini(): page: epoch; word[0]: round; flags: MSG_FAILED;

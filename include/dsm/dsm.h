@@ -51,7 +51,7 @@ struct dsm_config {
 	const char *root; /* DSM_ROOT: "host:port" where rank 0 listens for the others */
 	const char *token; /* DSM_TOKEN: secret of the job, 8 to 64 characters */
 	const char *launch; /* DSM_LAUNCH: auto, pmix, tcp, alone */
-	const char *transport; /* DSM_TRANSPORT: auto, shm */
+	const char *transport; /* DSM_TRANSPORT: auto, shm, verbs */
 	const char *userfaultfd; /* DSM_USERFAULTFD: auto, kernel, user */
 	const char *cache_maintenance; /* DSM_CACHE_MAINTENANCE: auto, none, user, kernel */
 	const char *log; /* DSM_LOG: error, warn, info, debug */
@@ -64,6 +64,7 @@ struct dsm_config {
 	const char *spin_us; /* DSM_SPIN_US: how long to poll before sleeping, us, or auto */
 	const char *prefetch; /* DSM_PREFETCH: most pages fetched ahead of a stream; 0: none */
 	const char *stats; /* DSM_STATS: 1: print statistics at dsm_fini() */
+	const char *rdma_device; /* DSM_RDMA_DEVICE: device, device:port, interface or address */
 };
 
 /*

@@ -171,6 +171,7 @@ static void config_load__program_overrides_default(void **state)
 		.spin_us = "7",
 		.prefetch = "0",
 		.stats = "1",
+		.rdma_device = "rxe0:1",
 	};
 	struct settings s;
 	size_t count;
@@ -195,6 +196,7 @@ static void config_load__program_overrides_default(void **state)
 	assert_int_equal(s.spin_us, 7);
 	assert_int_equal(s.prefetch_pages, 0);
 	assert_true(s.stats);
+	assert_string_equal(s.rdma_device, "rxe0:1");
 	config_rows(&count);
 	for (size_t i = 0; i < count; i++)
 		assert_int_equal(config_source_of(i), CONFIG_PROGRAM);
@@ -371,7 +373,8 @@ static void parse_choice__any_case(void **state)
 	assert_taken("DSM_USERFAULTFD", "kernel", "kernel");
 	assert_refused("DSM_LOG", "verbose");
 	assert_refused("DSM_LOG", "inf");
-	assert_refused("DSM_TRANSPORT", "verbs");
+	assert_taken("DSM_TRANSPORT", "Verbs", "verbs");
+	assert_refused("DSM_TRANSPORT", "tcp");
 	assert_refused("DSM_LAUNCH", "2");
 }
 

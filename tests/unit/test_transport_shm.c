@@ -190,8 +190,8 @@ static void *rank_connect(void *arg)
 	struct rank *rank = arg;
 
 	error_clear();
-	rank->status = rank->t->ops->connect(rank->t, rank->cards, TRANSPORT_CARD_MAX, rank->token,
-					     clock_ns() + rank->patience_ns);
+	rank->status = rank->t->ops->connect(rank->t, NULL, rank->cards, TRANSPORT_CARD_MAX,
+					     rank->token, clock_ns() + rank->patience_ns);
 	snprintf(rank->text, sizeof(rank->text), "%s", error_text());
 	return NULL;
 }
@@ -840,8 +840,8 @@ static void rogue_make(struct rogue *g, struct rank *rank, uint8_t *cards)
 	assert_int_equal(shm_listen(&g->self), 0);
 	memcpy(cards + TRANSPORT_CARD_MAX, &g->self.card, sizeof(g->self.card));
 	assert_int_equal(pthread_create(&thread, NULL, rank_connect, rank), 0);
-	assert_int_equal(shm_connect(&g->self, cards, TRANSPORT_CARD_MAX, clock_ns() + PATIENCE_NS,
-				     g->links),
+	assert_int_equal(shm_connect(&g->self, NULL, cards, TRANSPORT_CARD_MAX,
+				     clock_ns() + PATIENCE_NS, g->links),
 			 0);
 	pthread_join(thread, NULL);
 	assert_int_equal(rank->status, 0);
@@ -1167,7 +1167,7 @@ static void impostor(const uint8_t *cards)
 	self.event_fd = self.box_fd;
 	assert_int_equal(shm_listen(&self), 0);
 	memcpy(mine, cards, sizeof(mine));
-	rc = shm_connect(&self, mine, TRANSPORT_CARD_MAX, clock_ns() + PATIENCE_NS, links);
+	rc = shm_connect(&self, NULL, mine, TRANSPORT_CARD_MAX, clock_ns() + PATIENCE_NS, links);
 	_exit(rc == -EHOSTDOWN ? 0 : 1);
 }
 
