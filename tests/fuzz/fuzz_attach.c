@@ -285,8 +285,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	self = shm_rank_create((who & 3) % size, size);
 	make_cards(cards, size);
 	connecting = true;
-	rc = self->base.ops->connect(&self->base, (uint8_t *)cards, sizeof(cards[0]), FUZZ_TOKEN,
-				     clock_ns() + 500000000u);
+	rc = self->base.ops->connect(&self->base, NULL, (uint8_t *)cards, sizeof(cards[0]),
+				     FUZZ_TOKEN, clock_ns() + 500000000u);
 	connecting = false;
 	fuzz_expect_reason(rc, "connect");
 	if (rc == 0)

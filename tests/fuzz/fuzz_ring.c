@@ -149,8 +149,8 @@ static void connect_pair(struct script *sc)
 	fds[HELLO_EVENT] = sc->s->self.event_fd;
 	sc->fd = shm_rank_dial(sc->s);
 	shm_rank_say(sc->fd, &h, sizeof(h), fds, HELLO_FDS);
-	rc = sc->s->base.ops->connect(&sc->s->base, (uint8_t *)cards, sizeof(cards[0]), FUZZ_TOKEN,
-				      clock_ns() + 1000000000u);
+	rc = sc->s->base.ops->connect(&sc->s->base, NULL, (uint8_t *)cards, sizeof(cards[0]),
+				      FUZZ_TOKEN, clock_ns() + 1000000000u);
 	FUZZ_CHECK(rc == 0, "%s", dsm_errmsg());
 	sc->mine = sc->s->box;
 }

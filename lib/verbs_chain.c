@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See verbs_chain.h. The order is what matters: all fetch-adds, then the grants, then the data. A
+ * reliable connection executes them in it at the home, so that each page's bit is set before its
+ * grant is read (R1), and its data read after. One read takes the grants of all pages, with the
+ * unused words between them if pages are large; it is cheaper than one read a page.
+ *
+ * No request carries IBV_SEND_FENCE: reads and atomics of one connection are executed in order
+ * without it, and soft-RoCE has been seen to stall on it for good.
+ */
+#include "verbs_chain.h"
+
+#include <string.h>
+
+static size_t data_bytes(unsigned n, unsigned shift)
+{
+	return ((size_t)n << shift) << GRANULE_SHIFT;
+}
+
+/* From the first page's word to the last's. */
+static size_t grants_bytes(unsigned n, unsigned shift)
+{
+	return ((((size_t)n - 1) << shift) + 1) * sizeof(uint64_t);
+}
+
+size_t verbs_chain_bytes(unsigned n, unsigned shift)
+{
+	return data_bytes(n, shift) + grants_bytes(n, shift) + n * sizeof(uint64_t);
+}
+
+unsigned verbs_chain_length(uint64_t add)
+{
+	return (unsigned)__builtin_popcountll(add) + 2;
+}
+
+static void add_init(const struct verbs_chain *c, unsigned i, struct ibv_send_wr *wr,
+		     struct ibv_sge *sge)
+{
+	uint8_t *before = c->landing + data_bytes(c->n, c->shift) + grants_bytes(c->n, c->shift);
+
+	*sge = (struct ibv_sge){ .addr = (uintptr_t)(before + i * sizeof(uint64_t)),
+				 .length = sizeof(uint64_t),
+				 .lkey = c->lkey };
+	wr->opcode = IBV_WR_ATOMIC_FETCH_AND_ADD;
+	wr->wr.atomic.remote_addr = c->readers + ((uint64_t)i << c->shift) * c->readers_stride;
+	wr->wr.atomic.compare_add = c->bit;
+	wr->wr.atomic.rkey = c->rkey;
+}
+
+static void read_init(const struct verbs_chain *c, uint64_t remote, uint8_t *to, size_t len_bytes,
+		      struct ibv_send_wr *wr, struct ibv_sge *sge)
+{
+	*sge = (struct ibv_sge){ .addr = (uintptr_t)to,
+				 .length = (uint32_t)len_bytes,
+				 .lkey = c->lkey };
+	wr->opcode = IBV_WR_RDMA_READ;
+	wr->wr.rdma.remote_addr = remote;
+	wr->wr.rdma.rkey = c->rkey;
+}
+
+unsigned verbs_chain_build(const struct verbs_chain *c, struct ibv_send_wr *wr, struct ibv_sge *sge)
+{
+	size_t data = data_bytes(c->n, c->shift);
+	unsigned k = 0;
+
+	memset(wr, 0, VERBS_CHAIN_MAX * sizeof(*wr));
+	for (unsigned i = 0; i < c->n; i++)
+		if (c->add >> i & 1) {
+			add_init(c, i, &wr[k], &sge[k]);
+			k++;
+		}
+	read_init(c, c->grants, c->landing + data, grants_bytes(c->n, c->shift), &wr[k], &sge[k]);
+	k++;
+	read_init(c, c->pages, c->landing, data, &wr[k], &sge[k]);
+	k++;
+	for (unsigned i = 0; i < k; i++) {
+		wr[i].wr_id = i + 1 < k ? c->other_id : c->last_id;
+		wr[i].send_flags = i + 1 < k ? 0 : IBV_SEND_SIGNALED;
+		wr[i].next = i + 1 < k ? &wr[i + 1] : NULL;
+		wr[i].sg_list = &sge[i];
+		wr[i].num_sge = 1;
+	}
+	return k;
+}
+
+uint64_t verbs_chain_grant(const uint8_t *landing, unsigned n, unsigned shift, unsigned i)
+{
+	const uint8_t *word =
+		landing + data_bytes(n, shift) + ((size_t)i << shift) * sizeof(uint64_t);
+	uint64_t grant;
+
+	memcpy(&grant, word, sizeof(grant));
+	return grant;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The work requests of a read chain, as they are posted with one doorbell.
+ */
+#ifndef DSM_VERBS_CHAIN_H
+#define DSM_VERBS_CHAIN_H
+
+#include <infiniband/verbs.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "transport.h"
+
+/* One fetch-add a page, one read of all grants words, one of all data. */
+#define VERBS_CHAIN_MAX (TRANSPORT_FETCH_MAX + 2u)
+
+struct verbs_chain {
+	/* at the home */
+	uint64_t readers; /* address of the first page's readers word */
+	uint64_t grants; /* of its grants word */
+	uint64_t pages; /* of its data */
+	uint64_t readers_stride; /* bytes between the readers words of two granules */
+	uint32_t rkey;
+	/* what is asked for */
+	unsigned n;
+	unsigned shift;
+	uint64_t add;
+	uint64_t bit;
+	/* here: data, then the grants words, then what the fetch-adds return */
+	uint8_t *landing;
+	uint32_t lkey;
+	/* what completions carry: of the last request, which alone is signalled, and of the others
+	 * if they fail */
+	uint64_t last_id;
+	uint64_t other_id;
+};
+
+/* Bytes of landing memory. */
+size_t verbs_chain_bytes(unsigned n, unsigned shift);
+
+/* Fill wr[] and sge[] (VERBS_CHAIN_MAX each), linked in order; returns their number. */
+unsigned verbs_chain_build(const struct verbs_chain *c, struct ibv_send_wr *wr,
+			   struct ibv_sge *sge);
+
+/* How many there would be. */
+unsigned verbs_chain_length(uint64_t add);
+
+/* The grants word of page i, when the chain is complete. */
+uint64_t verbs_chain_grant(const uint8_t *landing, unsigned n, unsigned shift, unsigned i);
+
+#endif

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The RDMA transport from inside. transport_verbs.c sets it up; verbs_connect.c makes connections;
+ * verbs_window.c exposes home blocks; verbs_post.c starts operations, verbs_progress.c ends them;
+ * verbs_end.c sees peers off.
+ *
+ * An operation (struct verbs_op) is what one call starts: one or more work requests, of which the
+ * last is signalled. Its address is the requests' wr_id, so it lives until that one has completed,
+ * also when nobody waits for it any more. What has to wait, for room in the send queue or in an
+ * arena, or to learn where a block lies, waits in order in its peer's list.
+ *
+ * All but pending() runs under the node's lock. Below it, cq_lock guards the completion queue and
+ * what was taken out of it and not yet looked at.
+ */
+#ifndef DSM_VERBS_INTERNAL_H
+#define DSM_VERBS_INTERNAL_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <rdma/rdma_cma.h>
+#include <urcu/list.h>
+
+#include "error.h"
+#include "pool.h"
+#include "rankset.h"
+#include "transport.h"
+#include "verbs_arena.h"
+#include "verbs_chain.h"
+#include "verbs_credit.h"
+#include "verbs_device.h"
+
+/* Messages that a peer may have under way to this rank. */
+#define VERBS_WINDOW   64u
+#define VERBS_RECEIVES (VERBS_WINDOW + VERBS_CREDIT_SPARE)
+/* Work requests of a send queue, if the device has as many. */
+#define VERBS_SENDS 512u
+/* Messages that wait for one peer. */
+#define VERBS_QUEUE_MAX (1u << 20)
+/* Completions taken at a time. */
+#define VERBS_COMPLETIONS 16u
+#define VERBS_RETRIES     6u
+
+/* How to reach a rank; travels through the launch. */
+struct verbs_card {
+	uint32_t magic; /* WIRE_MAGIC; 0: this rank has no RDMA */
+	uint32_t version; /* WIRE_VERSION */
+	uint16_t family;
+	uint16_t port; /* as in a socket's address */
+	uint8_t addr[16];
+	uint32_t pad;
+	char host[64];
+	char device[64];
+};
+static_assert(sizeof(struct verbs_card) == 160, "the same everywhere");
+
+/* What both ends say when they connect: at most 56 bytes of private data. */
+struct verbs_hello {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t rank;
+	uint16_t size;
+	uint16_t atomics; /* my adapter does them */
+	uint32_t table_rkey;
+	uint64_t digest[2]; /* of the job's token */
+	uint64_t window; /* where the window of block 0 would be */
+	uint64_t table; /* of 64-bit words: a block's rkey, see verbs_window.h */
+	uint64_t nblocks;
+};
+static_assert(sizeof(struct verbs_hello) == 56, "fits the private data of a request");
+
+enum verbs_op_kind { OP_FETCH, OP_PULL, OP_TABLE, OP_WRITE, OP_SEND, OP_BEAT };
+
+struct verbs_arrival;
+
+struct verbs_op {
+	struct cds_list_head link; /* of the peer: waiting, in flight; or of the transport: done */
+	enum verbs_op_kind kind;
+	unsigned rank;
+	unsigned nwr; /* work requests posted */
+	int status;
+	uint64_t granule; /* that it begins with */
+	struct transport_fetch *fetch; /* NULL: nobody waits for it any more */
+	struct verbs_arrival *arrival; /* of a pull, likewise */
+	struct verbs_arena *arena;
+	uint8_t *buffer; /* in arena */
+	size_t buffer_bytes;
+};
+
+/* A message that came and is not delivered. */
+struct verbs_arrival {
+	unsigned slot;
+	unsigned len_bytes;
+	unsigned data; /* its page's data: 1 + log2 of its granules; 0: none */
+	struct verbs_op *pull; /* that fetches the data */
+	bool ready; /* it is here */
+};
+
+/* A message that waits for a credit or for room. */
+struct verbs_queued {
+	struct cds_list_head link;
+	unsigned data;
+	uint64_t slot[MSG_SLOTS_MAX * MSG_SLOT_BYTES / sizeof(uint64_t)];
+};
+
+enum verbs_state { VERBS_ABSENT, VERBS_UP, VERBS_DOWN };
+
+struct verbs_peer {
+	struct rdma_cm_id *id;
+	enum verbs_state state;
+	bool broken; /* the next poll() declares it down */
+	bool atomics; /* both ends' adapters do them */
+	bool beating; /* a sign of life is awaited */
+	bool asking; /* the rkey of a block is being read */
+	char address[64];
+	uint64_t window; /* what its hello said */
+	uint64_t table;
+	uint32_t table_rkey;
+	uint64_t heard_ns; /* when an operation on it last succeeded */
+	/* out */
+	struct verbs_credit credit;
+	unsigned sends_free; /* of the send queue */
+	struct cds_list_head queue; /* of struct verbs_queued */
+	unsigned nqueued;
+	struct cds_list_head waiting; /* operations that are not posted yet */
+	struct cds_list_head flight; /* those that are */
+	uint64_t pushed_granule; /* the next message that names it is its grant */
+	unsigned pushed_data; /* 1 + log2 of its granules; 0: none */
+	/* in */
+	uint8_t *slots; /* VERBS_RECEIVES messages */
+	struct verbs_arrival arrival[VERBS_RECEIVES]; /* ring, oldest at first */
+	unsigned first;
+	unsigned narrivals;
+};
+
+struct transport_verbs {
+	struct transport base;
+	struct transport_params p;
+	struct verbs_device device;
+	uint64_t timeout_ns; /* of waits for the adapter */
+	struct rdma_event_channel *events;
+	struct rdma_cm_id *listener;
+	struct verbs_card card;
+	struct ibv_context *context; /* librdmacm's */
+	struct ibv_pd *pd;
+	struct ibv_comp_channel *channel;
+	struct ibv_cq *cq;
+	int kick_fd; /* readable: poll() has left something */
+	uint64_t digest[2];
+	struct verbs_peer *peers;
+	unsigned npeers;
+	unsigned nmissing; /* while connecting */
+	unsigned sends; /* of each queue */
+	unsigned inline_bytes;
+
+	/* memory: fixed is [table][scratch a rank][slots of each peer] */
+	uint64_t locked_bytes;
+	uint64_t limit_bytes;
+	uint8_t *fixed;
+	size_t fixed_bytes;
+	struct ibv_mr *fixed_mr;
+	uint64_t *table;
+	uint64_t *scratch;
+	uint8_t *buffers; /* two arenas */
+	struct ibv_mr *buffers_mr;
+	struct verbs_arena landing; /* what is read from others */
+	struct verbs_arena staging; /* what is written to others */
+	uint8_t *windows;
+	uint64_t window_bytes; /* of one block */
+	struct ibv_mr **mr; /* by block */
+	uint64_t *rkeys; /* of others' blocks, as in their tables */
+
+	struct pool op_pool;
+	struct pool queue_pool;
+	struct cds_list_head done; /* fetches that are complete and not told */
+	struct rankset stirred; /* peers that may have something to be done */
+	uint32_t nbroken;
+	uint32_t work; /* atomic: poll() has something to do that is in no queue of the adapter */
+	bool asleep;
+	bool look; /* the descriptors may have something */
+	uint64_t look_ns; /* when to look at them at the latest */
+	uint64_t beat_ns;
+	/* while a message is delivered: the data that came with it */
+	const uint8_t *data;
+	uint64_t data_granule;
+	unsigned data_rank;
+
+	pthread_mutex_t cq_lock;
+	struct ibv_wc taken[VERBS_COMPLETIONS];
+	uint32_t ntaken; /* atomic for readers without the lock */
+};
+
+/* The kinds of wr_id. */
+#define VERBS_ID_OP      0u /* of an operation, not its last request */
+#define VERBS_ID_LAST    1u
+#define VERBS_ID_RECEIVE 2u
+#define VERBS_ID_MASK    3u
+
+static inline struct transport_verbs *verbs_of(struct transport *t)
+{
+	return (struct transport_verbs *)t;
+}
+
+static inline bool verbs_is_down(const struct transport_verbs *v, unsigned rank)
+{
+	return rank >= v->p.size || v->peers[rank].state != VERBS_UP || v->peers[rank].broken;
+}
+
+static inline int verbs_err_down(unsigned rank)
+{
+	return error_set(EHOSTDOWN, "rank %u is down", rank);
+}
+
+/* Scratch words of a peer, registered: [0] heartbeat, [1] rkey. */
+static inline uint64_t *verbs_scratch(struct transport_verbs *v, unsigned rank)
+{
+	return v->scratch + rank * 8;
+}
+
+/* verbs_connect.c: listen, and connect to a set of ranks. */
+int verbs_listen(struct transport_verbs *v);
+int verbs_connect(struct transport_verbs *v, const struct rankset *peers, const uint8_t *cards,
+		  size_t stride, const char *token, uint64_t deadline_ns);
+
+/* verbs_memory.c: what all connections need, made when the first is to be. */
+int verbs_memory_create(struct transport_verbs *v);
+void verbs_memory_destroy(struct transport_verbs *v);
+/* -ENOMEM: the limit on locked memory, with its remedy; else what the driver says. */
+int verbs_register(struct transport_verbs *v, void *at, size_t len_bytes, int access,
+		   const char *what, struct ibv_mr **mr);
+void verbs_unregister(struct transport_verbs *v, struct ibv_mr **mr);
+
+/* verbs_window.c */
+int verbs_window_create(struct transport_verbs *v);
+void verbs_window_destroy(struct transport_verbs *v);
+int verbs_expose(struct transport *t, uint64_t block, uint64_t len_bytes);
+void verbs_withdraw(struct transport *t, uint64_t first_block, uint64_t nblocks);
+
+/* verbs_post.c: the operations; verbs_flush() starts what has waited. */
+int verbs_fetch(struct transport *t, struct transport_fetch *f);
+const uint8_t *verbs_pushed(struct transport *t, unsigned rank, uint64_t granule);
+int verbs_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
+int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
+int verbs_send(struct transport *t, unsigned rank, const struct msg *m);
+void verbs_flush(struct transport_verbs *v, unsigned rank);
+void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *a);
+void verbs_beat(struct transport_verbs *v, uint64_t now_ns);
+int verbs_post_receive(struct transport_verbs *v, unsigned rank, unsigned slot);
+void verbs_op_free(struct transport_verbs *v, struct verbs_op *op);
+
+/* verbs_progress.c */
+int verbs_poll(struct transport *t, int budget);
+bool verbs_pending(struct transport *t);
+void verbs_sleep(struct transport *t, bool asleep);
+/* Take what the adapter has completed, without an upcall; returns the number. */
+unsigned verbs_reap(struct transport_verbs *v);
+/* Deliver messages of a peer; returns their number. */
+int verbs_deliver(struct transport_verbs *v, unsigned rank, int budget);
+
+/* verbs_end.c */
+void verbs_mark_broken(struct transport_verbs *v, unsigned rank, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Declare those down that are broken; returns the number of upcalls. */
+int verbs_end_broken(struct transport_verbs *v);
+/* Look at the event channel after set-up. */
+void verbs_look_at_events(struct transport_verbs *v);
+/* Let what is under way go, then disconnect. */
+void verbs_leave(struct transport_verbs *v);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the RDMA transport needs once for all connections: registered memory for messages, landing
+ * and staging, and the completion queue.
+ *
+ * All registered memory is counted here against the limit on locked memory.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/mman.h>
+
+#include "log.h"
+#include "verbs_internal.h"
+#include "verbs_memlock.h"
+
+static size_t page_up(size_t n)
+{
+	return (n + GRANULE_BYTES - 1) & ~(GRANULE_BYTES - 1);
+}
+
+int verbs_register(struct transport_verbs *v, void *at, size_t len_bytes, int access,
+		   const char *what, struct ibv_mr **mr)
+{
+	int rc = verbs_memlock_check(v->limit_bytes, v->locked_bytes, len_bytes, what);
+
+	if (rc)
+		return rc;
+	*mr = ibv_reg_mr(v->pd, at, len_bytes, access);
+	if (!*mr)
+		return error_set_sys(errno,
+				     "RDMA device %s cannot register %zu KiB of memory for %s, "
+				     "beside %" PRIu64 " KiB (ulimit -l?)",
+				     v->device.name, len_bytes >> 10, what, v->locked_bytes >> 10);
+	v->locked_bytes += len_bytes;
+	return 0;
+}
+
+void verbs_unregister(struct transport_verbs *v, struct ibv_mr **mr)
+{
+	if (!*mr)
+		return;
+	v->locked_bytes -= (*mr)->length;
+	if (ibv_dereg_mr(*mr))
+		log_error("RDMA device %s does not let go of registered memory", v->device.name);
+	*mr = NULL;
+}
+
+static uint8_t *map(size_t len_bytes)
+{
+	void *p = mmap(NULL, len_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	(void)madvise(p, len_bytes, MADV_DONTFORK);
+	(void)madvise(p, len_bytes, MADV_DONTDUMP);
+	return p;
+}
+
+/* The table, scratch words and receive slots. */
+static int create_fixed(struct transport_verbs *v)
+{
+	uint64_t nblocks = v->p.space->len_bytes / BLOCK_BYTES;
+	size_t table_bytes = page_up(nblocks * sizeof(uint64_t));
+	size_t scratch_bytes = page_up(v->p.size * 8 * sizeof(uint64_t));
+	size_t slots_bytes = VERBS_RECEIVES * MSG_SLOTS_MAX * MSG_SLOT_BYTES;
+	uint8_t *slots;
+
+	v->fixed_bytes = table_bytes + scratch_bytes + page_up(v->npeers * slots_bytes);
+	v->fixed = map(v->fixed_bytes);
+	if (!v->fixed)
+		return error_set(ENOMEM, "no memory for messages of %u peers", v->npeers);
+	v->table = (uint64_t *)(void *)v->fixed;
+	v->scratch = (uint64_t *)(void *)(v->fixed + table_bytes);
+	slots = v->fixed + table_bytes + scratch_bytes;
+	for (unsigned r = 0; r < v->p.size; r++) {
+		v->peers[r].slots = slots;
+		if (v->peers[r].address[0])
+			slots += slots_bytes;
+	}
+	return verbs_register(v, v->fixed, v->fixed_bytes,
+			      IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ, "room for messages",
+			      &v->fixed_mr);
+}
+
+static int create_buffers(struct transport_verbs *v)
+{
+	v->buffers = map(2 * VERBS_ARENA_BYTES);
+	if (!v->buffers)
+		return error_set(ENOMEM, "no memory for pages on their way");
+	verbs_arena_init(&v->landing, v->buffers);
+	verbs_arena_init(&v->staging, v->buffers + VERBS_ARENA_BYTES);
+	return verbs_register(v, v->buffers, 2 * VERBS_ARENA_BYTES, IBV_ACCESS_LOCAL_WRITE,
+			      "room for pages on their way", &v->buffers_mr);
+}
+
+/* One queue for all: every work request of every connection may complete before it is looked at. */
+static int create_queue(struct transport_verbs *v)
+{
+	unsigned most = v->device.completions_max / v->npeers;
+	int flags;
+
+	v->sends = VERBS_SENDS < v->device.sends_max ? VERBS_SENDS : v->device.sends_max;
+	if (v->sends + VERBS_RECEIVES > most)
+		v->sends = most > VERBS_RECEIVES ? most - VERBS_RECEIVES : 0;
+	if (v->sends < VERBS_CHAIN_MAX)
+		return error_set(ENOSPC,
+				 "RDMA device %s has completion queues of %u entries, too few for "
+				 "%u peers",
+				 v->device.name, v->device.completions_max, v->npeers);
+	v->channel = ibv_create_comp_channel(v->context);
+	if (!v->channel)
+		return error_set_sys(errno, "RDMA device %s has no completion channel",
+				     v->device.name);
+	flags = fcntl(v->channel->fd, F_GETFL);
+	if (flags < 0 || fcntl(v->channel->fd, F_SETFL, flags | O_NONBLOCK))
+		return error_set_sys(errno, "cannot make a completion channel non-blocking");
+	v->cq = ibv_create_cq(v->context, (int)(v->npeers * (v->sends + VERBS_RECEIVES)), NULL,
+			      v->channel, 0);
+	if (!v->cq)
+		return error_set_sys(errno, "RDMA device %s has no completion queue of %u entries",
+				     v->device.name, v->npeers * (v->sends + VERBS_RECEIVES));
+	return 0;
+}
+
+int verbs_memory_create(struct transport_verbs *v)
+{
+	int rc;
+
+	v->limit_bytes = verbs_memlock_limit();
+	v->pd = ibv_alloc_pd(v->context);
+	if (!v->pd)
+		return error_set_sys(errno, "RDMA device %s gives no protection domain",
+				     v->device.name);
+	rc = create_queue(v);
+	if (!rc)
+		rc = create_fixed(v);
+	if (!rc)
+		rc = create_buffers(v);
+	if (!rc)
+		rc = verbs_window_create(v);
+	return rc;
+}
+
+void verbs_memory_destroy(struct transport_verbs *v)
+{
+	if (v->pd)
+		verbs_window_destroy(v);
+	verbs_unregister(v, &v->buffers_mr);
+	verbs_unregister(v, &v->fixed_mr);
+	if (v->buffers)
+		munmap(v->buffers, 2 * VERBS_ARENA_BYTES);
+	if (v->fixed)
+		munmap(v->fixed, v->fixed_bytes);
+	if (v->cq)
+		ibv_destroy_cq(v->cq);
+	if (v->channel)
+		ibv_destroy_comp_channel(v->channel);
+	if (v->pd)
+		ibv_dealloc_pd(v->pd);
+}

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Progress of the RDMA transport: what the adapter has completed, what that starts, and sleep.
+ *
+ * Completions are taken by whoever looks, without an upcall, and only then looked at: a message
+ * joins its peer's arrivals, an operation ends. Upcalls are made by poll() alone, afterwards:
+ * fetches that are done, and each peer's arrivals in order, as far as the page data that belongs to
+ * a grant has been read.
+ *
+ * A receive is posted anew when its message has been copied out to be delivered; so what is not
+ * delivered yet fills the window of the peer that sends, and nothing here grows.
+ */
+#define _GNU_SOURCE
+#include <endian.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "stats.h"
+#include "verbs_error.h"
+#include "verbs_window.h"
+
+/* How often the descriptors are looked at without a reason. */
+#define LOOK_NS 1000000u
+
+/*
+ * Taking completions
+ */
+
+/* Under cq_lock: have something in taken[], if there is anything. */
+static unsigned refill(struct transport_verbs *v)
+{
+	int n;
+
+	if (v->ntaken)
+		return v->ntaken;
+	n = ibv_poll_cq(v->cq, VERBS_COMPLETIONS, v->taken);
+	if (n > 0)
+		__atomic_store_n(&v->ntaken, (uint32_t)n, __ATOMIC_RELEASE);
+	return v->ntaken;
+}
+
+bool verbs_pending(struct transport *t)
+{
+	struct transport_verbs *v = verbs_of(t);
+	unsigned n;
+
+	if (!v->cq)
+		return false;
+	if (__atomic_load_n(&v->work, __ATOMIC_ACQUIRE) ||
+	    __atomic_load_n(&v->ntaken, __ATOMIC_ACQUIRE))
+		return true;
+	pthread_mutex_lock(&v->cq_lock);
+	n = refill(v);
+	pthread_mutex_unlock(&v->cq_lock);
+	return n > 0;
+}
+
+static unsigned take(struct transport_verbs *v, struct ibv_wc wc[VERBS_COMPLETIONS])
+{
+	unsigned n;
+
+	pthread_mutex_lock(&v->cq_lock);
+	n = refill(v);
+	memcpy(wc, v->taken, n * sizeof(*wc));
+	__atomic_store_n(&v->ntaken, 0, __ATOMIC_RELEASE);
+	pthread_mutex_unlock(&v->cq_lock);
+	return n;
+}
+
+/*
+ * Looking at them
+ */
+
+static void on_receive(struct transport_verbs *v, const struct ibv_wc *wc)
+{
+	unsigned rank = (unsigned)(wc->wr_id >> 18), slot = (unsigned)(wc->wr_id >> 2) & 0xffff;
+	struct verbs_peer *peer = &v->peers[rank];
+	unsigned imm = be32toh(wc->imm_data);
+	struct verbs_arrival *a;
+
+	if (peer->state != VERBS_UP)
+		return;
+	if (!(wc->wc_flags & IBV_WC_WITH_IMM) ||
+	    !verbs_credit_add(&peer->credit, verbs_imm_credits(imm))) {
+		verbs_mark_broken(v, rank, "it sent a message that makes no sense");
+		return;
+	}
+	rankset_add(&v->stirred, rank);
+	if (!wc->byte_len) {
+		if (verbs_post_receive(v, rank, slot))
+			verbs_mark_broken(v, rank, "the adapter takes no receive");
+		return;
+	}
+	a = &peer->arrival[(peer->first + peer->narrivals++) % VERBS_RECEIVES];
+	*a = (struct verbs_arrival){ .slot = slot,
+				     .len_bytes = wc->byte_len,
+				     .data = verbs_imm_data(imm) };
+	if (a->data)
+		verbs_pull(v, rank, a);
+}
+
+/* The key of a block has been read: what waits for it goes on, or goes by message. */
+static void on_table(struct transport_verbs *v, const struct verbs_op *op)
+{
+	struct verbs_peer *peer = &v->peers[op->rank];
+	uint64_t block = op->granule / GRANULES_PER_BLOCK, key = verbs_scratch(v, op->rank)[1];
+	struct verbs_op *w, *next;
+
+	if (key & VERBS_RKEY_VALID) {
+		v->rkeys[block] = key;
+		return;
+	}
+	cds_list_for_each_entry_safe (w, next, &peer->waiting, link) {
+		if (w->granule / GRANULES_PER_BLOCK != block)
+			continue;
+		if (w->kind == OP_PULL) {
+			verbs_mark_broken(v, op->rank,
+					  "it granted a page of a block that it has not exposed");
+			return;
+		}
+		w->status = -EAGAIN;
+		cds_list_del(&w->link);
+		cds_list_add_tail(&w->link, &v->done);
+	}
+}
+
+static const char *op_name(const struct verbs_op *op)
+{
+	static const char *const names[] = { [OP_FETCH] = "a read of pages",
+					     [OP_PULL] = "a read of a granted page",
+					     [OP_TABLE] = "a read of a block's key",
+					     [OP_WRITE] = "a write of a page",
+					     [OP_SEND] = "a message",
+					     [OP_BEAT] = "a sign of life" };
+
+	return names[op->kind];
+}
+
+/* The last request of an operation is complete: it is in no list any more. */
+static void op_end(struct transport_verbs *v, struct verbs_op *op, bool ok)
+{
+	struct verbs_peer *peer = &v->peers[op->rank];
+
+	switch (op->kind) {
+	case OP_FETCH:
+		if (!op->fetch)
+			break;
+		op->status = ok ? 0 : -EHOSTDOWN;
+		cds_list_add_tail(&op->link, &v->done);
+		return;
+	case OP_PULL:
+		if (!op->arrival || !ok)
+			break;
+		op->arrival->ready = true; /* it has the buffer until it is delivered */
+		return;
+	case OP_TABLE:
+		peer->asking = false;
+		if (ok && peer->state == VERBS_UP)
+			on_table(v, op);
+		break;
+	case OP_BEAT:
+		peer->beating = false;
+		break;
+	default:
+		break;
+	}
+	verbs_op_free(v, op);
+}
+
+static void on_error(struct transport_verbs *v, const struct verbs_op *op, const struct ibv_wc *wc)
+{
+	struct verbs_peer *peer = &v->peers[op->rank];
+	char text[384];
+
+	if (peer->state == VERBS_UP && !peer->broken)
+		verbs_mark_broken(v, op->rank, "%s",
+				  verbs_error_text(text, sizeof(text), wc, op_name(op), op->rank,
+						   peer->address, v->device.addr_text));
+}
+
+static void on_completion(struct transport_verbs *v, const struct ibv_wc *wc)
+{
+	struct verbs_op *op = (struct verbs_op *)(uintptr_t)(wc->wr_id & ~(uint64_t)VERBS_ID_MASK);
+	struct verbs_peer *peer = &v->peers[op->rank];
+
+	if (wc->status != IBV_WC_SUCCESS)
+		on_error(v, op, wc);
+	if ((wc->wr_id & VERBS_ID_MASK) != VERBS_ID_LAST)
+		return;
+	peer->sends_free += op->nwr;
+	rankset_add(&v->stirred, op->rank);
+	cds_list_del(&op->link);
+	op_end(v, op, wc->status == IBV_WC_SUCCESS);
+}
+
+static void look_at(struct transport_verbs *v, const struct ibv_wc *wc, uint64_t now_ns)
+{
+	unsigned rank;
+
+	if ((wc->wr_id & VERBS_ID_MASK) != VERBS_ID_RECEIVE) {
+		rank = ((struct verbs_op *)(uintptr_t)(wc->wr_id & ~(uint64_t)VERBS_ID_MASK))->rank;
+		if (wc->status == IBV_WC_SUCCESS)
+			v->peers[rank].heard_ns = now_ns;
+		on_completion(v, wc);
+	} else if (wc->status == IBV_WC_SUCCESS) {
+		v->peers[wc->wr_id >> 18].heard_ns = now_ns;
+		on_receive(v, wc);
+	}
+	/* A receive that fails has its cause in an event or in an operation. */
+}
+
+unsigned verbs_reap(struct transport_verbs *v)
+{
+	struct ibv_wc wc[VERBS_COMPLETIONS];
+	unsigned n = take(v, wc);
+	uint64_t now_ns = n ? clock_ns() : 0;
+
+	for (unsigned i = 0; i < n; i++)
+		look_at(v, &wc[i], now_ns);
+	return n;
+}
+
+/*
+ * Upcalls
+ */
+
+static int tell_done(struct transport_verbs *v)
+{
+	int n = 0;
+
+	while (!cds_list_empty(&v->done)) {
+		struct verbs_op *op = cds_list_first_entry(&v->done, struct verbs_op, link);
+		struct transport_fetch *f = op->fetch;
+
+		cds_list_del(&op->link);
+		for (unsigned i = 0; op->status == 0 && i < f->n; i++)
+			f->grant[i] = verbs_chain_grant(op->buffer, f->n, f->shift, i);
+		f->data = op->buffer;
+		f->done(f, op->status);
+		verbs_op_free(v, op);
+		n++;
+	}
+	return n;
+}
+
+static bool is_sane(const struct msg *m, unsigned rank, unsigned len_bytes)
+{
+	return m->kind != MSG_NONE && m->kind < MSG_KINDS && m->src == rank &&
+	       (m->slots == 1 || m->slots == MSG_SLOTS_MAX) &&
+	       m->slots * MSG_SLOT_BYTES == len_bytes;
+}
+
+static void deliver_one(struct transport_verbs *v, unsigned rank)
+{
+	struct verbs_peer *peer = &v->peers[rank];
+	struct verbs_arrival a = peer->arrival[peer->first];
+	union {
+		struct msg msg;
+		struct msg_region region;
+	} m;
+
+	memcpy(&m, peer->slots + a.slot * sizeof(m), sizeof(m));
+	peer->first = (peer->first + 1) % VERBS_RECEIVES;
+	peer->narrivals--;
+	if (!is_sane(&m.msg, rank, a.len_bytes)) {
+		verbs_mark_broken(v, rank, "it sent a message that makes no sense");
+		return;
+	}
+	if (peer->state == VERBS_UP && verbs_post_receive(v, rank, a.slot))
+		verbs_mark_broken(v, rank, "the adapter takes no receive");
+	verbs_credit_posted(&peer->credit);
+	if (a.pull) {
+		v->data = a.pull->buffer;
+		v->data_granule = m.msg.page;
+		v->data_rank = rank;
+	}
+	v->p.handler->message(v->p.ctx, &m.msg);
+	v->data = NULL;
+	if (a.pull)
+		verbs_op_free(v, a.pull);
+}
+
+int verbs_deliver(struct transport_verbs *v, unsigned rank, int budget)
+{
+	struct verbs_peer *peer = &v->peers[rank];
+	int n = 0;
+
+	while (n < budget && peer->narrivals && peer->state == VERBS_UP) {
+		if (peer->arrival[peer->first].data && !peer->arrival[peer->first].ready)
+			break;
+		deliver_one(v, rank);
+		n++;
+	}
+	return n;
+}
+
+/* Can more be delivered at once? */
+static bool has_ready(const struct verbs_peer *peer)
+{
+	const struct verbs_arrival *a = &peer->arrival[peer->first];
+
+	return peer->state == VERBS_UP && peer->narrivals && (!a->data || a->ready);
+}
+
+static bool is_idle(struct verbs_peer *peer)
+{
+	return peer->state != VERBS_UP ||
+	       (!peer->narrivals && cds_list_empty(&peer->queue) &&
+		cds_list_empty(&peer->waiting) && !verbs_credit_due(&peer->credit));
+}
+
+static int serve(struct transport_verbs *v, int budget)
+{
+	int n = 0;
+
+	rankset_for_each (r, &v->stirred) {
+		struct verbs_peer *peer = &v->peers[r];
+
+		if (peer->state == VERBS_UP && !peer->broken)
+			verbs_flush(v, r);
+		if (n < budget)
+			n += verbs_deliver(v, r, budget - n);
+		if (peer->state == VERBS_UP && !peer->broken)
+			verbs_flush(v, r);
+		if (is_idle(peer))
+			rankset_remove(&v->stirred, r);
+	}
+	return n;
+}
+
+/*
+ * Sleep
+ */
+
+static void arm(struct transport_verbs *v)
+{
+	if (v->cq && ibv_req_notify_cq(v->cq, 0))
+		log_error("RDMA device %s does not tell of completions", v->device.name);
+}
+
+static void look_at_descriptors(struct transport_verbs *v, uint64_t now_ns)
+{
+	struct ibv_cq *cq;
+	void *context;
+	uint64_t count;
+	ssize_t n;
+
+	v->look = false;
+	v->look_ns = now_ns + LOOK_NS;
+	while (!ibv_get_cq_event(v->channel, &cq, &context))
+		ibv_ack_cq_events(cq, 1);
+	n = read(v->kick_fd, &count, sizeof(count));
+	(void)n;
+	verbs_look_at_events(v);
+}
+
+/* What is left over for the next poll() and is in no queue of the adapter. */
+static void note_work(struct transport_verbs *v)
+{
+	bool work = v->nbroken || !cds_list_empty(&v->done);
+
+	rankset_for_each (r, &v->stirred)
+		work = work || has_ready(&v->peers[r]);
+	__atomic_store_n(&v->work, work, __ATOMIC_RELEASE);
+}
+
+/* In asleep mode what comes from now on makes fd readable, and so does what has come already. */
+static void doze(struct transport_verbs *v)
+{
+	uint64_t one = 1;
+	ssize_t n;
+
+	arm(v);
+	if (!verbs_pending(&v->base))
+		return;
+	n = write(v->kick_fd, &one, sizeof(one));
+	(void)n;
+}
+
+int verbs_poll(struct transport *t, int budget)
+{
+	struct transport_verbs *v = verbs_of(t);
+	uint64_t now_ns;
+	int n;
+
+	if (!v->cq)
+		return 0;
+	now_ns = clock_ns();
+	if (v->asleep || v->look || now_ns >= v->look_ns)
+		look_at_descriptors(v, now_ns);
+	while (verbs_reap(v) == VERBS_COMPLETIONS)
+		;
+	n = tell_done(v);
+	n += serve(v, budget);
+	verbs_beat(v, now_ns);
+	if (v->nbroken)
+		n += verbs_end_broken(v);
+	n += tell_done(v);
+	note_work(v);
+	if (v->asleep)
+		doze(v);
+	return n;
+}
+
+void verbs_sleep(struct transport *t, bool asleep)
+{
+	struct transport_verbs *v = verbs_of(t);
+
+	v->look = v->look || v->asleep;
+	v->asleep = asleep;
+	if (asleep)
+		arm(v);
+}
