@@ -191,7 +191,7 @@ static void say_answer(int fd)
 {
 	struct tcp_answer a = { .magic = TCP_ANSWER_MAGIC, .version = WIRE_VERSION };
 	struct tcp_cards c = { .size = 3, .stride = 8, .token = TOKEN };
-	uint8_t body[1024], wrong;
+	uint8_t body[1024], wrong, fill;
 	size_t n;
 
 	a.kind = input_byte(&in) % 5;
@@ -207,8 +207,11 @@ static void say_answer(int fd)
 		n = input_bytes(&in, body, sizeof(body));
 	if (wrong & 8)
 		a.version = (uint32_t)input_u64(&in);
-	if (wrong & 16)
-		memset(&c.token, input_byte(&in), sizeof(c.token));
+	if (wrong & 16) {
+		memset(c.token, 0, sizeof(c.token));
+		fill = input_byte(&in);
+		memset(c.token, fill, input_byte(&in) % (sizeof(c.token) + 1));
+	}
 	if (wrong & 32)
 		c.size = (uint32_t)input_u64(&in);
 	if (wrong & 64)

@@ -115,7 +115,8 @@ static void seed_launch(void)
 	PUT("launch", "join-refused-status", 1, 1, 0, 2, 0, 3, 1, 0xf5, 0xff, 0xff, 0xff, 0, 0, 0,
 	    0);
 	PUT("launch", "join-joined-again", 1, 1, 0, 2, 0, 1, 0, 2, 0, 1, 0);
-	PUT("launch", "join-other-token", 1, 1, 0, 2, 0, 1, 0, 2, 0, 2, 16, 'x');
+	PUT("launch", "join-other-token", 1, 1, 0, 2, 0, 1, 0, 2, 0, 2, 16, 'x', 12);
+	PUT("launch", "join-endless-token", 1, 1, 0, 2, 0, 1, 0, 2, 0, 2, 16, 'x', 72);
 	PUT("launch", "join-huge-stride", 1, 1, 0, 2, 0, 2, 64, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
 	PUT("launch", "join-huge-length", 1, 1, 0, 2, 0, 2, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0);
 	PUT("launch", "join-no-listener", 1, 1, 0xf0, 0xf1, 0xf2, 0, 2, 0, 2, 0);
