@@ -279,6 +279,37 @@ static void texts(struct dsm *d)
 	CHECK(dsm_errmsg()[0] == '\0');
 }
 
+/* A region goes only when no rank has acquired any of it. */
+static void free_what_another_holds(const struct place *at)
+{
+	unsigned char *volatile *shared = (unsigned char *volatile *)at->p;
+	struct dsm *d = at->d;
+	unsigned char *p;
+
+	if (dsm_size(d) < 2)
+		return;
+	if (dsm_rank(d) == 0) {
+		*shared = dsm_alloc(d, LEN, NULL);
+		CHECK(*shared != NULL);
+	}
+	test_barrier(d);
+	p = *shared;
+	if (dsm_rank(d) == 1)
+		CHECK_EQ(dsm_acquire(d, p + TEST_PAGE, TEST_PAGE, DSM_WRITE), 0);
+	test_barrier(d);
+	if (dsm_rank(d) == 0)
+		CHECK_FAILS(dsm_free(d, p), EBUSY, "rank 1");
+	test_barrier(d);
+	p[0] = 1; /* it is there still, everywhere */
+	if (dsm_rank(d) == 1)
+		CHECK_EQ(dsm_release(d, p + TEST_PAGE, TEST_PAGE), 0);
+	test_barrier(d);
+	if (dsm_rank(d) == 0)
+		CHECK_EQ(dsm_free(d, p), 0);
+	test_barrier(d);
+	CHECK_FAILS(dsm_home(d, p), EFAULT, "in no region");
+}
+
 int main(void)
 {
 	struct place at;
@@ -302,6 +333,7 @@ int main(void)
 	sync_objects(d);
 	statistics(d);
 	texts(d);
+	free_what_another_holds(&at);
 	test_free(d, at.next);
 	test_free(d, at.p); /* -EBUSY if anything had been left held */
 	test_fini(d);
