@@ -71,16 +71,6 @@ static void share_cache(struct dsm *d)
 		d->settings.cache_bytes = fair > CACHE_MIN_BYTES ? fair : CACHE_MIN_BYTES;
 }
 
-static void init_lock(struct dsm *d)
-{
-	pthread_mutexattr_t attr;
-
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	pthread_mutex_init(&d->lock, &attr);
-	pthread_mutexattr_destroy(&attr);
-}
-
 static void sync_send(void *env, unsigned rank, const struct msg *m)
 {
 	node_send(env, rank, m);
@@ -146,8 +136,6 @@ static void destroy_parts(struct dsm *d)
 	free(d->blocks);
 	if (d->has_space)
 		space_fini(&d->space);
-	pool_fini(&d->local_pool);
-	pool_fini(&d->look_pool);
 	free(d->parts);
 }
 
@@ -265,7 +253,7 @@ static void destroy(struct dsm *d)
 	destroy_parts(d);
 	if (d->launch)
 		d->launch->ops->destroy(d->launch);
-	pthread_mutex_destroy(&d->lock);
+	node_fini(d);
 	free(d);
 	__atomic_store_n(&joined, 0, __ATOMIC_RELEASE);
 }
@@ -284,18 +272,8 @@ int dsm_init(struct dsm **dsm, const struct dsm_config *config)
 		__atomic_store_n(&joined, 0, __ATOMIC_RELEASE);
 		return error_set_sys(ENOMEM, "no memory for the handle");
 	}
-	init_lock(d);
+	node_init(d);
 	agent_init(d);
-	CDS_INIT_LIST_HEAD(&d->acquired);
-	CDS_INIT_LIST_HEAD(&d->local);
-	CDS_INIT_LIST_HEAD(&d->atomics);
-	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)
-		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
-	pool_init(&d->local_pool, sizeof(struct cds_list_head) + sizeof(struct msg_region));
-	pool_init(&d->look_pool, sizeof(struct node_look));
-	d->first_down = WIRE_NO_RANK;
-	for (unsigned r = 0; r < RANKS_MAX; r++)
-		d->left_for[r] = WIRE_NO_RANK;
 	/* A message to the own rank cannot be refused. */
 	err = pool_reserve(&d->local_pool) ? 0 : error_set_sys(ENOMEM, "no memory for messages");
 	if (err == 0)

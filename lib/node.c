@@ -24,6 +24,38 @@ struct local_msg {
 	};
 };
 
+static void init_lock(struct dsm *d)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+	pthread_mutex_init(&d->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
+void node_init(struct dsm *d)
+{
+	init_lock(d);
+	CDS_INIT_LIST_HEAD(&d->acquired);
+	CDS_INIT_LIST_HEAD(&d->local);
+	CDS_INIT_LIST_HEAD(&d->atomics);
+	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)
+		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
+	pool_init(&d->local_pool, sizeof(struct local_msg));
+	pool_init(&d->look_pool, sizeof(struct node_look));
+	d->first_down = WIRE_NO_RANK;
+	for (unsigned r = 0; r < RANKS_MAX; r++)
+		d->left_for[r] = WIRE_NO_RANK;
+}
+
+void node_fini(struct dsm *d)
+{
+	pool_fini(&d->local_pool);
+	pool_fini(&d->look_pool);
+	pthread_mutex_destroy(&d->lock);
+}
+
 uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms)
 {
 	uint64_t ms = timeout_ms < 0 ? fallback_ms : (uint64_t)timeout_ms;

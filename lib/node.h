@@ -129,6 +129,10 @@ static inline void node_unlock(struct dsm *d)
 	pthread_mutex_unlock(&d->lock);
 }
 
+/* What all parts share: the lock, lists and pools. */
+void node_init(struct dsm *d);
+void node_fini(struct dsm *d);
+
 extern const struct protocol_ops node_protocol_ops;
 extern const struct transport_handler node_handler;
 

@@ -518,13 +518,7 @@ void node_rank_create(struct input *in, unsigned rank, unsigned size)
 					 .cache_bytes = 64 * GRANULE_BYTES,
 					 .prefetch_pages = 16 };
 	d->spin_ns = 100000;
-	d->first_down = WIRE_NO_RANK;
-	pthread_mutex_init(&d->lock, NULL);
-	CDS_INIT_LIST_HEAD(&d->acquired);
-	CDS_INIT_LIST_HEAD(&d->local);
-	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)
-		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
-	pool_init(&d->local_pool, sizeof(struct cds_list_head) + sizeof(struct msg_region));
+	node_init(d);
 	FUZZ_CHECK(!space_init(&d->space, NODE_BASE, NODE_BLOCKS * BLOCK_BYTES, size), "%s",
 		   dsm_errmsg());
 	d->has_space = true;
@@ -552,9 +546,8 @@ void node_rank_destroy(void)
 	protocol_fini(&d->protocol);
 	free(d->blocks);
 	space_fini(&d->space);
-	pool_fini(&d->local_pool);
 	free(d->parts);
-	pthread_mutex_destroy(&d->lock);
+	node_fini(d);
 	free(d);
 	node = NULL;
 }
