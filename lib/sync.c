@@ -39,6 +39,11 @@ bool sync_is_down(const struct sync *s, unsigned rank)
 	return rankset_has(&s->down, rank);
 }
 
+unsigned sync_first_down(const struct sync *s)
+{
+	return rankset_empty(&s->down) ? WIRE_NO_RANK : rankset_next(&s->down, 0);
+}
+
 void sync_send(struct sync *s, unsigned rank, struct msg *m)
 {
 	if (sync_is_down(s, rank))

@@ -24,6 +24,9 @@
  * A signal takes the thread from the queue before the answers leave; a cancel that crosses it finds
  * nothing, and the wait ends as signalled. A signal for a rank that died before it was told is
  * lost.
+ *
+ * Nobody can tell which signals a dead rank was still to send: all who wait at a death, or begin to
+ * wait after it, are told of it instead.
  */
 #include <errno.h>
 
@@ -44,12 +47,15 @@ void cond_let_go(struct sync *s, struct sync_wait *w)
 	sync_unlock(s, w->lock_key);
 }
 
-/* 0, -ENOMEM. */
+/* 0, -EHOSTDOWN, -ENOMEM. */
 static int cond_enqueue(struct sync *s, uint64_t key, unsigned rank, uint32_t id)
 {
-	struct queue *q = (struct queue *)object_get(s, key, OBJECT_COND);
+	struct queue *q;
 	int rc = 0;
 
+	if (!rankset_empty(&s->down))
+		return -EHOSTDOWN;
+	q = (struct queue *)object_get(s, key, OBJECT_COND);
 	if (!q)
 		return -ENOMEM;
 	if (!entry_add(s, &q->queue, rank, id))
@@ -77,9 +83,15 @@ static void cond_wake(struct sync *s, uint64_t key, bool all)
 /* Wait at the own rank's variable. */
 static int cond_wait_here(struct sync *s, struct sync_wait *w)
 {
-	if (cond_enqueue(s, w->key, s->rank, w->id) < 0) {
+	int rc = cond_enqueue(s, w->key, s->rank, w->id);
+
+	if (rc < 0) {
 		cond_let_go(s, w);
-		wait_forget(w, -ENOMEM);
+		wait_forget(w, rc);
+		w->blame = sync_first_down(s);
+		if (rc == -EHOSTDOWN)
+			return error_set(EHOSTDOWN, "condition variable %#llx: rank %u has died",
+					 (unsigned long long)w->key, w->blame);
 		return error_set(ENOMEM,
 				 "no memory for condition variable %#llx, %u objects are in use; "
 				 "use fewer names",
@@ -137,8 +149,10 @@ void cond_message_wait(struct sync *s, const struct msg *m)
 	struct entry to = { .rank = m->src, .id = (uint32_t)m->word[0] };
 	struct msg queued = { .kind = MSG_COND_QUEUED, .page = m->page, .word = { to.id } };
 
-	if (cond_enqueue(s, m->page, to.rank, to.id) < 0)
-		sync_reply(s, MSG_COND_REPLY, m->page, &to, ENOMEM, WIRE_NO_RANK, WIRE_NO_RANK);
+	int rc = cond_enqueue(s, m->page, to.rank, to.id);
+
+	if (rc < 0)
+		sync_reply(s, MSG_COND_REPLY, m->page, &to, -rc, sync_first_down(s), WIRE_NO_RANK);
 	else
 		sync_send(s, to.rank, &queued);
 }
@@ -186,6 +200,6 @@ void cond_message_reply(struct sync *s, const struct msg *m)
 
 void cond_rank_down(struct sync *s, struct queue *q, unsigned rank)
 {
-	entry_drop_rank(s, &q->queue, rank);
+	queue_rank_down(s, &q->queue, rank, MSG_COND_REPLY, q->object.key);
 	cond_put(s, q);
 }

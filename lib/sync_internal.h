@@ -160,8 +160,13 @@ struct entry *entry_first(struct cds_list_head *queue);
 void entry_drop(struct sync *s, struct entry *e);
 /* Remove all of a rank's. */
 void entry_drop_rank(struct sync *s, struct cds_list_head *queue, unsigned rank);
+/* A rank has died: remove all, and answer those of other ranks with -EHOSTDOWN. */
+void queue_rank_down(struct sync *s, struct cds_list_head *queue, unsigned rank, unsigned kind,
+		     uint64_t key);
 
 bool sync_is_down(const struct sync *s, unsigned rank);
+/* The lowest rank that is down, WIRE_NO_RANK if none is. */
+unsigned sync_first_down(const struct sync *s);
 /* Fills in slots and src; to a rank that is down: nothing. */
 void sync_send(struct sync *s, unsigned rank, struct msg *m);
 /* The one shape of all answers: LockReply, SemReply, CondReply. @err: positive errno or 0. */

@@ -8,7 +8,9 @@
  *
  * The home takes a wait from its queue when it grants, before its answer leaves; a cancel that
  * crosses the answer finds nothing, and the wait ends with the unit. Units that a dead rank had
- * taken, or that were on their way to it, are not given back.
+ * taken, or that were on their way to it, are not given back. Nor can anybody tell whether the next
+ * post would have been the dead rank's: all who wait at a death, or would have to wait after it,
+ * are told of it instead.
  */
 #include <errno.h>
 
@@ -22,7 +24,7 @@ static void sem_put(struct sync *s, struct queue *q)
 		object_drop(s, &q->object);
 }
 
-/* 0: granted. -EAGAIN, -ENOMEM. 1: queued. */
+/* 0: granted. -EAGAIN, -EHOSTDOWN, -ENOMEM. 1: queued. */
 static int sem_take(struct sync *s, uint64_t key, const struct entry *asker)
 {
 	struct queue *q = (struct queue *)object_find(s, key, OBJECT_SEM);
@@ -35,6 +37,8 @@ static int sem_take(struct sync *s, uint64_t key, const struct entry *asker)
 	}
 	if (asker->try_only)
 		return -EAGAIN;
+	if (!rankset_empty(&s->down))
+		return -EHOSTDOWN;
 	if (!q)
 		q = (struct queue *)object_get(s, key, OBJECT_SEM);
 	if (!q)
@@ -88,8 +92,11 @@ static int sem_error(struct sync *s, uint64_t key, struct sync_wait *w, int rc)
 	unsigned long long name = key;
 
 	w->result = rc;
-	w->blame = WIRE_NO_RANK;
+	w->blame = rc == -EHOSTDOWN ? sync_first_down(s) : WIRE_NO_RANK;
 	switch (rc) {
+	case -EHOSTDOWN:
+		return error_set(EHOSTDOWN, "semaphore %#llx is 0, and rank %u has died", name,
+				 w->blame);
 	case -EOVERFLOW:
 		return error_set(EOVERFLOW, "semaphore %#llx: its value would exceed %u", name,
 				 SYNC_SEM_MAX);
@@ -166,7 +173,8 @@ static void sem_answer(struct sync *s, const struct msg *m, int rc)
 {
 	struct entry to = { .rank = m->src, .id = (uint32_t)m->word[0] };
 
-	sync_reply(s, MSG_SEM_REPLY, m->page, &to, -rc, WIRE_NO_RANK, WIRE_NO_RANK);
+	sync_reply(s, MSG_SEM_REPLY, m->page, &to, -rc,
+		   rc == -EHOSTDOWN ? sync_first_down(s) : WIRE_NO_RANK, WIRE_NO_RANK);
 }
 
 void sem_message_wait(struct sync *s, const struct msg *m)
@@ -219,6 +227,6 @@ void sem_message_reply(struct sync *s, const struct msg *m)
 
 void sem_rank_down(struct sync *s, struct queue *q, unsigned rank)
 {
-	entry_drop_rank(s, &q->queue, rank);
+	queue_rank_down(s, &q->queue, rank, MSG_SEM_REPLY, q->object.key);
 	sem_put(s, q);
 }

@@ -211,3 +211,15 @@ void entry_drop_rank(struct sync *s, struct cds_list_head *queue, unsigned rank)
 		if (e->rank == rank)
 			entry_drop(s, e);
 }
+
+void queue_rank_down(struct sync *s, struct cds_list_head *queue, unsigned rank, unsigned kind,
+		     uint64_t key)
+{
+	struct entry *e;
+
+	entry_drop_rank(s, queue, rank);
+	while ((e = entry_first(queue))) {
+		sync_reply(s, kind, key, e, EHOSTDOWN, rank, WIRE_NO_RANK);
+		entry_drop(s, e);
+	}
+}

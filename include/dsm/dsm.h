@@ -208,8 +208,9 @@ int dsm_acquire_timed(struct dsm *dsm, const volatile void *addr, size_t len, en
 
 /*
  * Let go of a range acquired by this rank (any thread), given by the same addr and len. Of several
- * holds on the same range the calling thread's latest ends, or if it has none, another's. With DSM_RELEASE_WRITE_THROUGH the written pages go
- * home. Does not block. -EINVAL: this range is not acquired.
+ * holds on the same range the calling thread's latest ends, or if it has none, another's. With
+ * DSM_RELEASE_WRITE_THROUGH the written pages go home. Does not block. -EINVAL: this range is not
+ * acquired.
  */
 int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len);
 
@@ -250,7 +251,8 @@ int dsm_barrier(struct dsm *dsm);
  * Signal wakes the longest-waiting thread of any rank, if there is one; broadcast wakes all. With
  * or without the lock held. It is done when the call returns, and not kept: a wait that begins
  * after that is not ended by it, in any rank. Both block until the object's home has answered.
- * -EHOSTDOWN: the object's home died. -ETIMEDOUT: it did not answer within timeout_ms.
+ * -EHOSTDOWN: the object's home died; for a wait: any rank did, as that may have been the one to
+ * signal. -ETIMEDOUT: the home did not answer within timeout_ms.
  */
 int dsm_cond_wait(struct dsm *dsm, const volatile void *cond, const volatile void *lock);
 int dsm_cond_wait_timed(struct dsm *dsm, const volatile void *cond, const volatile void *lock,
@@ -261,6 +263,8 @@ int dsm_cond_broadcast(struct dsm *dsm, const volatile void *cond);
 /*
  * Counting semaphore; a name's value is 0 until it is set or posted. dsm_sem_init() sets the value:
  * -EBUSY: somebody waits on it. -EOVERFLOW: above INT32_MAX. dsm_sem_try(): -EAGAIN: it is 0.
+ * -EHOSTDOWN: the semaphore's home died; for a wait while it is 0: any rank did, as that may have
+ * been the one to post.
  */
 int dsm_sem_init(struct dsm *dsm, const volatile void *name, unsigned value);
 int dsm_sem_post(struct dsm *dsm, const volatile void *name);

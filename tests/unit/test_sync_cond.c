@@ -114,6 +114,38 @@ static void sync_cond__signal_unanswered(void **state)
 	net_destroy(net);
 }
 
+/* The next signal may have been the dead rank's to send. */
+static void sync_cond__any_rank_down(void **state)
+{
+	struct net *net = setup(4);
+	uint64_t cond = key_at(net, 2, 0);
+	struct sync_wait w;
+
+	(void)state;
+	for (unsigned again = 0; again < 2; again++) {
+		for (unsigned r = 0; r < 3; r++) {
+			uint64_t lock = key_at(net, r, 1 + r);
+			int rc;
+
+			take(net, r, lock);
+			rc = sync_cond_wait(net->s[r], cond, lock, &w);
+			net_run(net);
+			if (!again && r == 0)
+				net_kill(net, 3, false);
+			net_run(net);
+			if (rc == 1)
+				assert_down(&w, 3);
+			else
+				assert_int_equal(rc, -EHOSTDOWN);
+			take(net, r, lock); /* it was released */
+			assert_int_equal(sync_unlock(net->s[r], lock), 0);
+			net_run(net);
+		}
+	}
+	assert_int_equal(net->s[2]->entries.in_use, 0);
+	net_destroy(net);
+}
+
 /* However the wait ends, the lock is free then. */
 static void sync_cond__lock_is_released_on_failure(void **state)
 {
@@ -156,6 +188,7 @@ int main(void)
 		cmocka_unit_test(sync_cond__signal_and_broadcast),
 		cmocka_unit_test(sync_cond__signal_is_done_on_return),
 		cmocka_unit_test(sync_cond__signal_unanswered),
+		cmocka_unit_test(sync_cond__any_rank_down),
 		cmocka_unit_test(sync_cond__lock_is_released_on_failure),
 	};
 

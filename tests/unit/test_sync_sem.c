@@ -55,12 +55,40 @@ static void sync_sem__first_come_first_served(void **state)
 	assert_int_equal(sync_cancel(net->s[1], &w[1]), 1);
 	net_run(net);
 	assert_ended(&w[1], -ETIMEDOUT);
-	net_kill(net, 3, false);
-	net_run(net);
-	for (unsigned r = 0; r < 4; r += 2) {
+	for (unsigned r = 0; r < 4; r++) {
+		if (r == 1)
+			continue;
 		assert_int_not_equal(w[r].kind, WAIT_NONE);
 		assert_int_equal(sem_call(net, sync_sem_post(net->s[1], key, &v), &v), 0);
 		assert_ended(&w[r], 0);
+	}
+	assert_int_equal(net->s[2]->objects.in_use, 0);
+	assert_int_equal(net->s[2]->entries.in_use, 0);
+	net_destroy(net);
+}
+
+/* The next post may have been the dead rank's to make. */
+static void sync_sem__any_rank_down(void **state)
+{
+	struct net *net = setup(4);
+	uint64_t key = key_at(net, 2, 0);
+	struct sync_wait w[3], v;
+
+	(void)state;
+	for (unsigned r = 0; r < 3; r++)
+		assert_int_equal(sync_sem_wait(net->s[r], key, &w[r], false), 1);
+	net_run(net);
+	net_kill(net, 3, false);
+	net_run(net);
+	for (unsigned r = 0; r < 3; r++) {
+		assert_down(&w[r], 3);
+		assert_int_equal(sem_call(net, sync_sem_wait(net->s[r], key, &v, true), &v),
+				 -EAGAIN);
+		assert_int_equal(sem_call(net, sync_sem_wait(net->s[r], key, &v, false), &v),
+				 -EHOSTDOWN);
+		assert_int_equal(v.blame, 3);
+		assert_int_equal(sem_call(net, sync_sem_post(net->s[r], key, &v), &v), 0);
+		assert_int_equal(sem_call(net, sync_sem_wait(net->s[r], key, &v, false), &v), 0);
 	}
 	assert_int_equal(net->s[2]->objects.in_use, 0);
 	assert_int_equal(net->s[2]->entries.in_use, 0);
@@ -105,6 +133,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sync_sem__values),
 		cmocka_unit_test(sync_sem__first_come_first_served),
+		cmocka_unit_test(sync_sem__any_rank_down),
 		cmocka_unit_test(sync_sem__home_down),
 		cmocka_unit_test(sync_sem__no_memory),
 	};
