@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "shrink.h"
 #include "worker.h"
 
 #define SCHEDULES_DEFAULT 1000u
@@ -21,6 +22,7 @@ struct sim_settings {
 	bool one; /* --seed */
 	bool endless;
 	bool trace;
+	bool shrink;
 };
 
 static void usage(FILE *to)
@@ -31,6 +33,7 @@ static void usage(FILE *to)
 	      "  --first N      the first schedule's seed (1)\n"
 	      "  --long         run until stopped, or until one fails\n"
 	      "  --seed N       run schedule N alone, and print its program\n"
+	      "  --shrink       with --seed: make what fails smaller (without: always)\n"
 	      "  --trace        with --seed: print its events\n"
 	      "  --programs     judge by what programs see alone, not by the protocol's state\n",
 	      to);
@@ -52,6 +55,7 @@ static void settings_read(struct sim_settings *s, int argc, char **argv)
 		{ "first", required_argument, NULL, 'f' },
 		{ "long", no_argument, NULL, 'l' },
 		{ "seed", required_argument, NULL, 's' },
+		{ "shrink", no_argument, NULL, 'k' },
 		{ "trace", no_argument, NULL, 'v' },
 		{ "programs", no_argument, NULL, 'p' },
 		{ "help", no_argument, NULL, 'h' },
@@ -82,6 +86,9 @@ static void settings_read(struct sim_settings *s, int argc, char **argv)
 			break;
 		case 'l':
 			s->endless = true;
+			break;
+		case 'k':
+			s->shrink = true;
 			break;
 		case 'v':
 			s->trace = true;
@@ -118,6 +125,15 @@ static void report(const struct outcome *o, double seconds)
 		       (unsigned long long)o->sum.undecided);
 }
 
+static void make_smaller(uint64_t seed, unsigned checks)
+{
+	struct shrunk small;
+
+	shrink(seed, checks, &small);
+	shrunk_print(&small, checks);
+	free(small.decisions.value);
+}
+
 static int one(const struct sim_settings *s)
 {
 	struct job job = { .first = s->first,
@@ -135,6 +151,8 @@ static int one(const struct sim_settings *s)
 	worker_run(&job, &o);
 	if (o.failed)
 		printf("%s\n", o.text);
+	if (o.failed && s->shrink)
+		make_smaller(s->first, s->checks);
 	report(&o, seconds_since(&start));
 	return o.failed;
 }
@@ -157,8 +175,10 @@ static int many(const struct sim_settings *s)
 			report(&total, seconds_since(&start));
 	} while (s->endless && !o.failed);
 	total.failed = o.failed;
-	if (o.failed)
+	if (o.failed) {
 		printf("seed %llu: %s\n", (unsigned long long)o.seed, o.text);
+		make_smaller(o.seed, s->checks);
+	}
 	report(&total, seconds_since(&start));
 	return o.failed;
 }

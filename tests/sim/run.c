@@ -13,6 +13,7 @@
 
 #define EVENTS_MAX   60000u
 #define TIMED_EVENTS 20u /* a unit of a timed lock's patience */
+#define TICK_EVENTS  16u
 #define NOBODY       0xffu
 
 enum phase {
@@ -30,9 +31,8 @@ struct thread {
 	unsigned rank;
 	unsigned wakes; /* of the granule, when the wait began */
 	unsigned fails;
-	struct hold hold; /* of page hold.first on; valid if holding */
+	struct hold hold; /* or what is to become one; valid if holding */
 	bool holding;
-	bool excused; /* it waits to write what it holds: it may be given up meanwhile */
 	uint64_t last; /* value seen */
 	unsigned barriers; /* arrived at */
 	bool locked[PLAN_LOCKS];
@@ -131,23 +131,17 @@ static unsigned barrier_word(void)
  * Holds
  */
 
-static bool holds(const struct thread *t, uint64_t page)
-{
-	return t->holding && page >= t->hold.first && page < t->hold.taken;
-}
-
 static uint64_t name_of(const struct run *run, const struct thread *t)
 {
 	return 1 + index_of(run, t);
 }
 
-/* May the rank ask for a page for writing? A thread that holds it to read, and asks for that, has
- * to put up with others' writes until it has it. */
-static bool may_write(struct run *run, struct thread *t, uint64_t page)
+/* Who waits to write a page that it holds for reading lets others have it first; and has lost it if
+ * it cannot be had, or not be mapped, then. */
+static bool keeps(const struct run *run, const struct thread *t, uint64_t page)
 {
-	if (holds(t, page) && !t->hold.write)
-		t->excused = true;
-	return hold_may_write(protocol_of(run, t), page, name_of(run, t));
+	return t->holding && page >= t->hold.first && page < t->hold.taken &&
+	       t->hold.wants != page && !run->c->rank[t->rank].granules[page].err;
 }
 
 static void check_holds(struct run *run, const struct thread *by, uint64_t page, bool write)
@@ -155,8 +149,8 @@ static void check_holds(struct run *run, const struct thread *by, uint64_t page,
 	for (unsigned i = 0; i < run->plan->nthreads; i++) {
 		const struct thread *t = &run->thread[i];
 
-		if (t->rank != by->rank && !run->c->rank[t->rank].dead && holds(t, page) &&
-		    (write || t->hold.write) && !t->excused)
+		if (t->rank != by->rank && !run->c->rank[t->rank].dead && keeps(run, t, page) &&
+		    (write || t->hold.write))
 			cluster_fail(run->c,
 				     "rank %u %s page %#llx, which thread %u of rank %u "
 				     "holds",
@@ -223,7 +217,7 @@ static void access_fault(struct run *run, struct thread *t)
 	t->phase = PHASE_PAGE;
 	if (op->kind != OP_STORE)
 		cache_read(p, page, op->ahead, true);
-	else if (may_write(run, t, page))
+	else if (hold_may_write(p, page, name_of(run, t)))
 		cache_write(p, page, op->ahead, true);
 }
 
@@ -263,8 +257,10 @@ static void ask(struct run *run, struct thread *t)
 		cache_atomic(p, page);
 	else if (!is_atomic(t) && !op->write)
 		cache_read(p, page, op->ahead, false);
-	else if (may_write(run, t, page))
-		cache_write(p, page, op->ahead, false);
+	else if (hold_may_write(p, page, name_of(run, t)))
+		cache_write(p, page, protocol_home(p, page) == t->rank ? op->ahead : 0, false);
+	if (op->kind == OP_HOLD && !is_ready(run, t))
+		p->pages[page].fresh = 1;
 }
 
 /* Between its going out and its taking effect, and from there to its result, much can happen. */
@@ -294,14 +290,10 @@ static void got(struct run *run, struct thread *t)
 	uint64_t page = page_of(run, t);
 
 	if (is_atomic(t)) {
-		hold_wants_nothing(p, name_of(run, t));
 		atomic(run, t);
+		hold_wants_nothing(p, name_of(run, t));
 		return;
 	}
-	if (!t->holding)
-		hold_begin(p, &t->hold, page, op->write, name_of(run, t));
-	t->holding = true;
-	t->excused = false;
 	if (hold_take(p, &t->hold) < 0)
 		cluster_fail(run->c, "page %#llx is held too often", (unsigned long long)page);
 	if (t->hold.taken - t->hold.first == (uint64_t)op->npages * protocol_granules(p, page)) {
@@ -320,14 +312,31 @@ static void give_up(struct run *run, struct thread *t)
 	next_op(run, t, true);
 }
 
+static bool has_room(struct run *run, const struct thread *t)
+{
+	struct protocol *p = protocol_of(run, t);
+	uint64_t page = page_of(run, t);
+
+	return protocol_home(p, page) == t->rank || p->pages[page].frame ||
+	       cache_make_room(p, protocol_granules(p, page));
+}
+
 static void page_start(struct run *run, struct thread *t)
 {
 	struct protocol *p = protocol_of(run, t);
 	uint64_t page = page_of(run, t);
 	struct granule *g = granule_of(run, t);
+	const struct op *op = op_of(t);
 
+	if (op->kind == OP_HOLD && !t->holding)
+		hold_begin(p, &t->hold, page, op->write, name_of(run, t));
+	t->holding |= op->kind == OP_HOLD;
 	t->wakes = g->call_wakes;
 	t->fails = g->fails;
+	if (op->kind == OP_HOLD && !has_room(run, t)) {
+		give_up(run, t);
+		return;
+	}
 	if (!is_ready(run, t) && !p->pages[page].lost)
 		ask(run, t);
 	if (may_go_on(run, t))
@@ -628,6 +637,14 @@ static void incidents(struct run *run, uint64_t *done)
 	}
 }
 
+/* Time goes on: every so many events the clock ticks that tells whether a page was recalled lately.
+ */
+static bool go_on(struct run *run)
+{
+	run->c->tick = run->c->events / TICK_EVENTS;
+	return cluster_step(run->c);
+}
+
 /* Nothing can happen now. Until when? False: until the end of time. */
 static bool wait_for_time(struct run *run)
 {
@@ -703,7 +720,7 @@ void run_plan(const struct plan *plan, const struct run_options *o, struct run_r
 	run_init(run, plan, o);
 	do {
 		incidents(run, &done);
-	} while (cluster_step(run->c) || wait_for_time(run));
+	} while (go_on(run) || wait_for_time(run));
 	nothing_waits(run);
 	run->c->map_fail_percent = 0;
 	read_all(run);
