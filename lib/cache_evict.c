@@ -3,6 +3,7 @@
  * Frames and eviction: first in, first out, skipping what is in use. A Shared page goes silently
  * (R3), a Modified one is written home and followed by PutM (R6). See cache.c.
  */
+#include "bug.h"
 #include "cache_internal.h"
 
 /* Evict at least so many granules at a time: contiguous ones then share a system call. */
@@ -52,12 +53,15 @@ void cache_send_home(struct protocol *p, uint64_t page, enum msg_kind kind, uint
 {
 	unsigned home = protocol_home(p, page), granules = protocol_granules(p, page);
 
+	if (DSM_BUG(WRITE_BACK))
+		protocol_tell(p, home, kind, page, flags);
 	if (home != p->rank) {
 		p->ops->write_home(p->env, home, page, granules);
 		stats_inc(&p->stats->pub.write_backs);
 		stats_add(&p->stats->pub.written_bytes, (uint64_t)granules << GRANULE_SHIFT);
 	}
-	protocol_tell(p, home, kind, page, flags);
+	if (!DSM_BUG(WRITE_BACK))
+		protocol_tell(p, home, kind, page, flags);
 }
 
 /* Give up [first, first + n granules), a run of evictable pages of one size. */
@@ -79,6 +83,8 @@ static void evict_run(struct protocol *p, uint64_t first, uint64_t n)
 			stats_inc(&p->stats->pub.evictions);
 		if (pg->state == PAGE_SHARED || pg->state == PAGE_MODIFIED)
 			pg->state = PAGE_INVALID; /* silent if Shared: it stays registered (R3) */
+		if (DSM_BUG(R3))
+			pg->registered = 0;
 		pg->frame = 0;
 	}
 	p->ops->drop(p->env, first, n);

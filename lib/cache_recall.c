@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "bug.h"
 #include "cache_internal.h"
 
 /*
@@ -26,7 +27,7 @@ static bool may_obey(struct protocol *p, uint64_t page, enum page_deferred recal
 	if (pg->pending)
 		return true; /* waits for more than it has, and so do all that hold it (hold.h): to
 			      * insist would be a deadlock */
-	if (recall == DEFER_FWD_GETS ? pg->writers_holding : held(pg))
+	if (!DSM_BUG(HOLD) && (recall == DEFER_FWD_GETS ? pg->writers_holding : held(pg)))
 		return false;
 	if (cache_settled(p, page))
 		return true;
@@ -73,9 +74,9 @@ static void obey_inv(struct protocol *p, uint64_t page)
 	}
 	pg->state = PAGE_INVALID;
 	recalled_now(p, page);
-	pg->registered = 0;
+	pg->registered &= DSM_BUG(FLAG);
 	pg->unconfirmed = 0;
-	if (pg->pending == PEND_CHAIN)
+	if (pg->pending == PEND_CHAIN && !DSM_BUG(R4))
 		pg->poisoned = 1; /* R4 */
 	protocol_tell(p, protocol_home(p, page), MSG_INV_ACK, page, 0);
 }
@@ -86,7 +87,7 @@ static void not_here(struct protocol *p, uint64_t page, bool keep)
 	struct page *pg = &p->pages[page];
 	uint32_t flags = MSG_NOT_HERE;
 
-	if (pg->unconfirmed) {
+	if (pg->unconfirmed && !DSM_BUG(UNCONFIRMED)) {
 		/* The home will not act on that PutM's MSG_KEEPS any more: say it again, or undo
 		 * it. */
 		if (keep)
@@ -108,12 +109,15 @@ static void obey_fwd_gets(struct protocol *p, uint64_t page)
 {
 	struct page *pg = &p->pages[page];
 
-	p->ops->forbid_write(p->env, page, protocol_granules(p, page));
+	if (!DSM_BUG(FORBID))
+		p->ops->forbid_write(p->env, page, protocol_granules(p, page));
 	pg->state = PAGE_SHARED;
 	recalled_now(p, page);
 	pg->registered = !cache_is_home(p, page);
 	stats_inc(&p->stats->pub.downgrades);
 	cache_send_home(p, page, MSG_WRITE_BACK, MSG_KEEPS);
+	if (DSM_BUG(FORBID))
+		p->ops->forbid_write(p->env, page, protocol_granules(p, page));
 }
 
 static void obey_fwd_getm(struct protocol *p, uint64_t page)
@@ -245,7 +249,8 @@ void cache_unhold(struct protocol *p, uint64_t page, unsigned n, bool write, boo
 			pg->writers_holding--;
 		else
 			pg->readers_holding--;
-		cache_obey_deferred(p, page + (uint64_t)i * each);
+		if (!DSM_BUG(DEFERRED))
+			cache_obey_deferred(p, page + (uint64_t)i * each);
 	}
 	if (write && push && !rankset_has(&p->down, protocol_home(p, page)))
 		push_run(p, page, n);

@@ -18,6 +18,7 @@
  */
 #include <errno.h>
 
+#include "bug.h"
 #include "log.h"
 #include "protocol.h"
 
@@ -80,7 +81,7 @@ static void reader_add(struct protocol *p, uint64_t page, unsigned rank)
 	uint64_t *w = segment_readers(p->space, p->space->alias, page) + rank / 64;
 
 	if (rank != p->rank)
-		__atomic_fetch_or(w, 1ull << rank % 64, __ATOMIC_SEQ_CST);
+		__atomic_fetch_or(w, 1ull << (rank + DSM_BUG(BIT)) % 64, __ATOMIC_SEQ_CST);
 }
 
 static bool readers_any(const struct protocol *p, uint64_t page)
@@ -109,11 +110,12 @@ static void readers_take(struct protocol *p, uint64_t page, struct rankset *take
 	rankset_clear(taken);
 	for (unsigned i = 0; i < p->space->rank_words; i++) {
 		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST))
-			taken->word[i] = __atomic_exchange_n(&w[i], 0, __ATOMIC_SEQ_CST);
+			taken->word[i] = __atomic_exchange_n(&w[i], DSM_BUG(R2) ? w[i] : 0,
+							     __ATOMIC_SEQ_CST);
 		taken->word[i] |= space_wire_take(p->space, page, i);
 		taken->word[i] &= ranks_of_word(p, i);
 	}
-	if (own == PAGE_SHARED || own == PAGE_ATOMIC)
+	if ((own == PAGE_SHARED || own == PAGE_ATOMIC) && !DSM_BUG(R7))
 		rankset_add(taken, p->rank);
 }
 
@@ -127,7 +129,7 @@ bool directory_own_write(struct protocol *p, uint64_t page)
 	if (grant_state(grant_get(p, page)) != GRANT_CLEAN || readers_any(p, page))
 		return false;
 	grant_set(p, page, GRANT_EXCLUSIVE, p->rank);
-	if (!readers_any(p, page))
+	if (!readers_any(p, page) || DSM_BUG(R7_LOOK))
 		return true;
 	/* A reader came in between and may have seen Clean: it is to be asked, so queue. */
 	grant_set(p, page, GRANT_CLEAN, 0);
@@ -199,7 +201,8 @@ static void grant(struct protocol *p, unsigned rank, enum msg_kind kind, uint64_
 
 static void grant_shared(struct protocol *p, uint64_t page, unsigned rank)
 {
-	reader_add(p, page, rank); /* R5 */
+	if (!DSM_BUG(R5))
+		reader_add(p, page, rank); /* R5 */
 	if (rank != p->rank)
 		p->ops->push(p->env, rank, page, protocol_granules(p, page));
 	grant(p, rank, MSG_GRANT_S, page, 0);
@@ -208,7 +211,7 @@ static void grant_shared(struct protocol *p, uint64_t page, unsigned rank)
 static void grant_modified(struct protocol *p, uint64_t page, const struct request *r,
 			   bool had_requester)
 {
-	bool data = !((r->flags & MSG_HAS_COPY) && had_requester); /* R10 */
+	bool data = !((r->flags & MSG_HAS_COPY) && (had_requester || DSM_BUG(R10))); /* R10 */
 
 	grant_set(p, page, GRANT_EXCLUSIVE, r->rank);
 	if (data && r->rank != p->rank)
@@ -279,6 +282,8 @@ static void invalidate_readers(struct protocol *p, struct txn *t, unsigned reque
 			rankset_add(&t->acks, rank);
 	rankset_for_each (rank, &t->acks)
 		protocol_tell(p, rank, MSG_INV, t->page, 0);
+	if (DSM_BUG(ACKS))
+		rankset_clear(&t->acks);
 }
 
 static void recall(struct protocol *p, struct txn *t, unsigned owner, bool shared)
@@ -320,7 +325,8 @@ static bool answered_at_once(struct protocol *p, uint64_t page, const struct req
 		refuse(p, page, r->rank, EPROTO, r->rank);
 	} else if (r->kind == MSG_GETS && state == GRANT_CLEAN) {
 		grant_shared(p, page, r->rank);
-	} else if (r->kind == MSG_GETA && state == GRANT_ATOMIC) {
+	} else if (r->kind == MSG_GETA &&
+		   (state == GRANT_ATOMIC || (state == GRANT_CLEAN && DSM_BUG(ATOMIC)))) {
 		grant_atomic(p, page, r->rank);
 	} else if (r->kind == MSG_GETM && (r->flags & MSG_IF_FREE) && !free_for(p, page, r->rank)) {
 		refuse(p, page, r->rank, EAGAIN, r->rank);
@@ -346,8 +352,9 @@ static void txn_begin(struct protocol *p, struct txn *t, const struct request *r
 
 	t->had_requester = false;
 	t->have_data = false;
-	grant_set(p, t->page, GRANT_BUSY, exclusive ? grant_rank(word) : p->rank); /* R1 */
-	if (!keep_readers)
+	if (!DSM_BUG(R1))
+		grant_set(p, t->page, GRANT_BUSY, exclusive ? grant_rank(word) : p->rank); /* R1 */
+	if (!keep_readers && !(exclusive && DSM_BUG(EXCLUSIVE)))
 		invalidate_readers(p, t, r->rank); /* R2 */
 	if (exclusive && !owner_is_there(p, grant_rank(word)))
 		txn_lose(p, t, grant_rank(word));
@@ -407,7 +414,10 @@ static void on_request(struct protocol *p, const struct msg *m)
 		return;
 	}
 	*r = now;
-	cds_list_add_tail(&r->link, &t->queue);
+	if (DSM_BUG(R8))
+		cds_list_add(&r->link, &t->queue);
+	else
+		cds_list_add_tail(&r->link, &t->queue);
 	if (!waiting(t))
 		txn_run(p, t);
 }
@@ -440,7 +450,7 @@ static void on_write_back(struct protocol *p, const struct msg *m)
 
 	if (!t || t->recalled != m->src)
 		return;
-	if (m->flags & MSG_KEEPS)
+	if (m->flags & MSG_KEEPS && !DSM_BUG(R9))
 		reader_add(p, m->page, m->src); /* R9 */
 	t->recalled = WIRE_NO_RANK;
 	if ((m->flags & MSG_NOT_HERE) && !t->have_data) { /* R6 promises the PutM */
@@ -457,7 +467,7 @@ static void on_putm(struct protocol *p, const struct msg *m)
 	uint64_t word = grant_get(p, m->page);
 
 	if (t && t->recalled == m->src) {
-		t->have_data = true; /* R6: its answer to the recall follows */
+		t->have_data = !DSM_BUG(R6); /* R6: its answer to the recall follows */
 	} else if (!t && word == grant_word(GRANT_EXCLUSIVE, m->src)) {
 		if (m->flags & MSG_KEEPS)
 			reader_add(p, m->page, m->src); /* R9 */
@@ -500,7 +510,7 @@ static void txn_rank_down(struct protocol *p, struct txn *t, unsigned rank)
 		if (!t->have_data)
 			txn_lose(p, t, rank);
 	}
-	if (touched)
+	if (touched && !DSM_BUG(DEATH))
 		txn_response(p, t);
 }
 

@@ -3,6 +3,7 @@
  * See hold.h. The list is walked for a page that is held and that another thread wants: such pages
  * are few, and so are the ranges that a rank holds.
  */
+#include "bug.h"
 #include "hold.h"
 #include "protocol.h"
 
@@ -54,7 +55,7 @@ bool hold_may_write(struct protocol *p, uint64_t page, uint64_t thread)
 			p->holds_want = true;
 		}
 	}
-	if (all_want(p, page))
+	if (all_want(p, page) || DSM_BUG(HOLD_WRITE))
 		return true;
 	pg->hold_awaited = 1;
 	pg->write_awaited = 1;

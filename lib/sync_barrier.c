@@ -19,6 +19,7 @@
  */
 #include <errno.h>
 
+#include "bug.h"
 #include "error.h"
 #include "sync_internal.h"
 
@@ -64,7 +65,7 @@ static void barrier_wake(struct sync *s, struct barrier *b, int result)
 /* Say in this round, and hear in it, until one has not been heard. */
 static void barrier_advance(struct sync *s, struct barrier *b)
 {
-	while (b->round < s->rounds) {
+	while (b->round < s->rounds - DSM_BUG(BARRIER)) {
 		if (!barrier_has(b, b->round))
 			return;
 		b->round++;

@@ -53,6 +53,7 @@
  */
 #include <errno.h>
 
+#include "bug.h"
 #include "error.h"
 #include "sync_internal.h"
 
@@ -255,7 +256,7 @@ void lock_message_forward(struct sync *s, const struct msg *m)
 	l->next_rank = (uint16_t)m->word[2];
 	l->next_id = (uint32_t)m->word[3];
 	l->next_gen = m->word[4];
-	if (!l->held)
+	if (!l->held || DSM_BUG(LOCK))
 		lock_settle(s, l);
 	else if (m->flags & MSG_PROBE)
 		lock_say_held(s, l, MSG_PROBE, m->word[4]);
