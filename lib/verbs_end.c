@@ -137,6 +137,7 @@ static void ended(struct transport_verbs *v, unsigned rank)
 		return;
 	peer->broken = true;
 	v->nbroken++;
+	__atomic_store_n(&v->work, 1, __ATOMIC_RELEASE);
 }
 
 void verbs_look_at_events(struct transport_verbs *v)

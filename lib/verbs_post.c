@@ -464,7 +464,7 @@ void verbs_beat(struct transport_verbs *v, uint64_t now_ns)
 		struct verbs_op *op;
 
 		if (verbs_is_down(v, r) || peer->beating || !peer->sends_free ||
-		    now_ns - peer->heard_ns < v->beat_ns)
+		    now_ns < peer->heard_ns + v->beat_ns)
 			continue;
 		op = op_new(v, OP_BEAT, r);
 		if (op)

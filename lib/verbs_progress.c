@@ -13,6 +13,7 @@
 #define _GNU_SOURCE
 #include <endian.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -21,7 +22,7 @@
 #include "verbs_window.h"
 
 /* How often the descriptors are looked at without a reason. */
-#define LOOK_NS 1000000u
+#define LOOK_NS 10000000u
 
 /*
  * Taking completions
@@ -339,20 +340,38 @@ static void arm(struct transport_verbs *v)
 		log_error("RDMA device %s does not tell of completions", v->device.name);
 }
 
-static void look_at_descriptors(struct transport_verbs *v, uint64_t now_ns)
+static void take_queue_event(struct transport_verbs *v)
 {
 	struct ibv_cq *cq;
 	void *context;
+
+	while (!ibv_get_cq_event(v->channel, &cq, &context))
+		ibv_ack_cq_events(cq, 1);
+}
+
+static void take_kick(struct transport_verbs *v)
+{
 	uint64_t count;
-	ssize_t n;
+	ssize_t n = read(v->kick_fd, &count, sizeof(count));
+
+	(void)n;
+}
+
+static void look_at_descriptors(struct transport_verbs *v, uint64_t now_ns)
+{
+	struct epoll_event ready[4];
+	int n = epoll_wait(v->base.fd, ready, 4, 0);
 
 	v->look = false;
 	v->look_ns = now_ns + LOOK_NS;
-	while (!ibv_get_cq_event(v->channel, &cq, &context))
-		ibv_ack_cq_events(cq, 1);
-	n = read(v->kick_fd, &count, sizeof(count));
-	(void)n;
-	verbs_look_at_events(v);
+	for (int i = 0; i < n; i++) {
+		if (ready[i].data.fd == v->channel->fd)
+			take_queue_event(v);
+		else if (ready[i].data.fd == v->events->fd)
+			verbs_look_at_events(v);
+		else
+			take_kick(v);
+	}
 }
 
 /* What is left over for the next poll() and is in no queue of the adapter. */
