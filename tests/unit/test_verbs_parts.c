@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parts of the RDMA transport that need no adapter: credits, chains, what errors mean, the
+ * limit on locked memory, arenas, and the choice of a device.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#ifdef HAVE_VERBS
+
+#include <errno.h>
+
+#include "error.h"
+#include "verbs_arena.h"
+#include "verbs_chain.h"
+#include "verbs_credit.h"
+#include "verbs_device.h"
+#include "verbs_error.h"
+#include "verbs_memlock.h"
+
+/*
+ * Credits: two ends, in random order, never out of receives and never stuck
+ */
+
+#define WINDOW 8u
+#define WIRE   64u
+
+struct end {
+	struct verbs_credit credit;
+	unsigned wire[WIRE]; /* on its way to the other end: credits << 1 | is a message */
+	unsigned first, n;
+	unsigned posted; /* receives */
+	unsigned held; /* messages that it has not taken */
+	uint64_t sent, taken;
+};
+
+static void put(struct end *from, bool message)
+{
+	assert_true(from->n < WIRE);
+	from->wire[(from->first + from->n++) % WIRE] =
+		verbs_credit_tell(&from->credit) << 1 | message;
+}
+
+/* One thing arrives: it uses a receive, of which there must be one. */
+static void arrive(struct end *from, struct end *to)
+{
+	unsigned w;
+
+	if (!from->n)
+		return;
+	w = from->wire[from->first];
+	from->first = (from->first + 1) % WIRE;
+	from->n--;
+	assert_true(to->posted > 0);
+	to->posted--;
+	assert_true(verbs_credit_add(&to->credit, w >> 1));
+	if (w & 1)
+		to->held++;
+	else
+		to->posted++;
+}
+
+static void take(struct end *e)
+{
+	if (!e->held)
+		return;
+	e->held--;
+	e->posted++;
+	e->taken++;
+	verbs_credit_posted(&e->credit);
+}
+
+static void tell(struct end *e)
+{
+	if (verbs_credit_due(&e->credit))
+		put(e, false);
+}
+
+static void send_one(struct end *e)
+{
+	if (!verbs_credit_take(&e->credit))
+		return;
+	put(e, true);
+	e->sent++;
+}
+
+static void end_step(struct end *e, struct end *other, unsigned what)
+{
+	if (what == 0)
+		send_one(e);
+	else if (what == 1)
+		take(e);
+	else if (what == 2)
+		tell(e);
+	else
+		arrive(e, other);
+}
+
+static void credit__never_out_of_receives_nor_stuck(void **state)
+{
+	(void)state;
+	for (unsigned seed = 1; seed <= 50; seed++) {
+		struct end e[2] = { 0 };
+		uint64_t before;
+
+		srandom(seed);
+		for (int i = 0; i < 2; i++) {
+			verbs_credit_init(&e[i].credit, WINDOW);
+			e[i].posted = WINDOW + VERBS_CREDIT_SPARE;
+		}
+		for (unsigned k = 0; k < 20000; k++) {
+			unsigned i = (unsigned)random() % 2;
+
+			/* One end in some seeds has nothing to say. */
+			end_step(&e[i], &e[1 - i], (unsigned)random() % 4 | (seed % 3 == i));
+		}
+		/* Whatever has happened: when all is served, both can send a window again. */
+		for (unsigned k = 0; k < 4 * WIRE; k++)
+			for (int i = 0; i < 2; i++) {
+				arrive(&e[i], &e[1 - i]);
+				take(&e[i]);
+				tell(&e[i]);
+			}
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(e[i].sent, e[1 - i].taken);
+			assert_true(e[i].credit.have > WINDOW / 2);
+			before = e[i].sent;
+			send_one(&e[i]);
+			assert_int_equal(e[i].sent, before + 1);
+		}
+	}
+}
+
+static void credit__refuses_more_than_there_are(void **state)
+{
+	struct verbs_credit c;
+
+	(void)state;
+	verbs_credit_init(&c, WINDOW);
+	assert_false(verbs_credit_add(&c, 1));
+	for (unsigned i = 0; i < WINDOW; i++)
+		assert_true(verbs_credit_take(&c));
+	assert_false(verbs_credit_take(&c));
+	assert_false(verbs_credit_add(&c, WINDOW + 1));
+	assert_true(verbs_credit_add(&c, WINDOW));
+}
+
+static void imm__keeps_credits_and_length(void **state)
+{
+	(void)state;
+	assert_int_equal(verbs_imm_credits(verbs_imm(68, 10)), 68);
+	assert_int_equal(verbs_imm_data(verbs_imm(68, 10)), 10);
+	assert_int_equal(verbs_imm_data(verbs_imm(0xffff, 0)), 0);
+}
+
+/*
+ * Chains
+ */
+
+static struct ibv_send_wr wr[VERBS_CHAIN_MAX];
+static struct ibv_sge sge[VERBS_CHAIN_MAX];
+
+static struct verbs_chain chain(unsigned n, unsigned shift, uint64_t add)
+{
+	return (struct verbs_chain){ .readers = 0x10000,
+				     .grants = 0x20000,
+				     .pages = 0x30000,
+				     .readers_stride = 16,
+				     .rkey = 77,
+				     .n = n,
+				     .shift = shift,
+				     .add = add,
+				     .bit = 1ull << 63,
+				     .landing = (uint8_t *)0x1000000,
+				     .lkey = 88,
+				     .last_id = 5,
+				     .other_id = 4 };
+}
+
+static void chain__adds_then_grants_then_data(void **state)
+{
+	struct verbs_chain c = chain(3, 0, 5);
+	unsigned n = verbs_chain_build(&c, wr, sge);
+
+	(void)state;
+	assert_int_equal(n, 4);
+	assert_int_equal(n, verbs_chain_length(c.add));
+	assert_int_equal(wr[0].opcode, IBV_WR_ATOMIC_FETCH_AND_ADD);
+	assert_int_equal(wr[0].wr.atomic.remote_addr, 0x10000);
+	assert_int_equal(wr[0].wr.atomic.compare_add, 1ull << 63);
+	assert_int_equal(wr[0].wr.atomic.rkey, 77);
+	assert_int_equal(wr[1].opcode, IBV_WR_ATOMIC_FETCH_AND_ADD);
+	assert_int_equal(wr[1].wr.atomic.remote_addr, 0x10020);
+	assert_int_equal(wr[2].opcode, IBV_WR_RDMA_READ);
+	assert_int_equal(wr[2].wr.rdma.remote_addr, 0x20000);
+	assert_int_equal(sge[2].length, 24);
+	assert_int_equal(wr[3].opcode, IBV_WR_RDMA_READ);
+	assert_int_equal(wr[3].wr.rdma.remote_addr, 0x30000);
+	assert_int_equal(sge[3].addr, 0x1000000);
+	assert_int_equal(sge[3].length, 3 * 4096);
+}
+
+static void chain__only_the_last_is_signalled_and_none_fenced(void **state)
+{
+	struct verbs_chain c = chain(TRANSPORT_FETCH_MAX, 0, ~0ull);
+	unsigned n = verbs_chain_build(&c, wr, sge);
+
+	(void)state;
+	assert_int_equal(n, VERBS_CHAIN_MAX);
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(wr[i].send_flags, i + 1 < n ? 0 : IBV_SEND_SIGNALED);
+		assert_int_equal(wr[i].wr_id, i + 1 < n ? 4 : 5);
+		assert_ptr_equal(wr[i].next, i + 1 < n ? &wr[i + 1] : NULL);
+		assert_ptr_equal(wr[i].sg_list, &sge[i]);
+		assert_int_equal(wr[i].num_sge, 1);
+		assert_int_equal(sge[i].lkey, 88);
+	}
+}
+
+static void chain__parts_of_the_landing_do_not_overlap(void **state)
+{
+	static const unsigned shapes[][2] = { { 1, 0 }, { 64, 0 }, { 8, 3 }, { 1, 9 }, { 2, 8 } };
+
+	(void)state;
+	for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++) {
+		struct verbs_chain c = chain(shapes[k][0], shapes[k][1], ~0ull);
+		unsigned n = verbs_chain_build(&c, wr, sge);
+		size_t bytes = verbs_chain_bytes(c.n, c.shift);
+
+		for (unsigned i = 0; i < n; i++) {
+			uint64_t end = sge[i].addr + sge[i].length;
+
+			assert_true(sge[i].addr >= 0x1000000 && end <= 0x1000000 + bytes);
+			for (unsigned j = 0; j < i; j++)
+				assert_true(sge[j].addr >= end ||
+					    sge[j].addr + sge[j].length <= sge[i].addr);
+		}
+	}
+}
+
+static void chain_grant__finds_the_word_of_each_page(void **state)
+{
+	struct verbs_chain c = chain(4, 2, 0);
+	uint8_t *landing = calloc(1, verbs_chain_bytes(4, 2));
+	uint64_t *grants = (uint64_t *)(void *)(landing + 4 * 4 * 4096);
+
+	(void)state;
+	assert_non_null(landing);
+	assert_int_equal(verbs_chain_build(&c, wr, sge), 2);
+	for (unsigned i = 0; i < 13; i++)
+		grants[i] = 100 + i;
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(verbs_chain_grant(landing, 4, 2, i), 100 + 4 * i);
+	free(landing);
+}
+
+/*
+ * Errors
+ */
+
+static void error_text__names_ranks_addresses_and_cause(void **state)
+{
+	struct ibv_wc wc = { .status = IBV_WC_RETRY_EXC_ERR, .vendor_err = 0x81 };
+	char text[384];
+
+	(void)state;
+	verbs_error_text(text, sizeof(text), &wc, "a message", 3, "10.0.0.2", "10.0.0.1");
+	assert_non_null(strstr(text, "a message to rank 3 at 10.0.0.2 from 10.0.0.1"));
+	assert_non_null(strstr(text, "0x81"));
+	assert_non_null(strstr(text, "did not acknowledge"));
+}
+
+static void error_cause__every_status_has_one(void **state)
+{
+	(void)state;
+	for (unsigned s = IBV_WC_LOC_LEN_ERR; s <= IBV_WC_GENERAL_ERR; s++)
+		assert_true(strlen(verbs_error_cause((enum ibv_wc_status)s)) > 20);
+	assert_string_not_equal(verbs_error_cause(IBV_WC_RETRY_EXC_ERR),
+				verbs_error_cause(IBV_WC_RNR_RETRY_EXC_ERR));
+	assert_string_not_equal(verbs_error_cause(IBV_WC_REM_ACCESS_ERR),
+				verbs_error_cause(IBV_WC_LOC_PROT_ERR));
+}
+
+/*
+ * Locked memory
+ */
+
+static void memlock_check__numbers_and_remedy(void **state)
+{
+	(void)state;
+	assert_int_equal(verbs_memlock_check(UINT64_MAX, 1ull << 40, 1ull << 40, "x"), 0);
+	assert_int_equal(verbs_memlock_check(8 << 20, 4 << 20, 4 << 20, "x"), 0);
+	assert_int_equal(verbs_memlock_check(8 << 20, 4 << 20, (4 << 20) + 1, "a block"), -ENOMEM);
+	assert_non_null(strstr(error_text(), "a block"));
+	assert_non_null(strstr(error_text(), "4097 KiB"));
+	assert_non_null(strstr(error_text(), "4096 KiB that are"));
+	assert_non_null(strstr(error_text(), "limit is 8192 KiB"));
+	assert_non_null(strstr(error_text(), "ulimit -l unlimited"));
+	/* More is locked than the limit allows now: it was lowered. */
+	assert_int_equal(verbs_memlock_check(1 << 20, 2 << 20, 1, "x"), -ENOMEM);
+}
+
+/*
+ * Arenas
+ */
+
+static void arena__gives_all_of_it_and_takes_it_back(void **state)
+{
+	struct verbs_arena *a = malloc(sizeof(*a));
+	uint8_t *base = aligned_alloc(4096, VERBS_ARENA_BYTES);
+	uint8_t *p[VERBS_ARENA_UNITS];
+
+	(void)state;
+	assert_true(a && base);
+	verbs_arena_init(a, base);
+	for (unsigned round = 0; round < 2; round++) {
+		memset(base, 0, VERBS_ARENA_BYTES);
+		for (unsigned i = 0; i < VERBS_ARENA_UNITS; i++) {
+			p[i] = verbs_arena_get(a, 1 + i % 4096);
+			assert_true(p[i] >= base && p[i] < base + VERBS_ARENA_BYTES);
+			assert_int_equal(*p[i], 0);
+			*p[i] = 1;
+		}
+		assert_null(verbs_arena_get(a, 1));
+		for (unsigned i = 0; i < VERBS_ARENA_UNITS; i++)
+			verbs_arena_put(a, p[(i * 7919) % VERBS_ARENA_UNITS],
+					1 + (i * 7919) % VERBS_ARENA_UNITS % 4096);
+		/* All buddies have met again. */
+		for (unsigned i = 0; i < VERBS_ARENA_BYTES / VERBS_ARENA_LARGEST; i++)
+			p[i] = verbs_arena_get(a, VERBS_ARENA_LARGEST);
+		assert_null(verbs_arena_get(a, 1));
+		for (unsigned i = 0; i < VERBS_ARENA_BYTES / VERBS_ARENA_LARGEST; i++) {
+			assert_non_null(p[i]);
+			verbs_arena_put(a, p[i], VERBS_ARENA_LARGEST);
+		}
+		assert_int_equal(a->units_used, 0);
+	}
+	assert_null(verbs_arena_get(a, VERBS_ARENA_LARGEST + 1));
+	free(base);
+	free(a);
+}
+
+static void arena__random_blocks_do_not_overlap(void **state)
+{
+	struct verbs_arena *a = malloc(sizeof(*a));
+	uint8_t *base = aligned_alloc(4096, VERBS_ARENA_BYTES);
+	struct {
+		uint8_t *p;
+		size_t len;
+	} b[64] = { 0 };
+
+	(void)state;
+	assert_true(a && base);
+	srandom(7);
+	verbs_arena_init(a, base);
+	for (unsigned k = 0; k < 20000; k++) {
+		unsigned i = (unsigned)random() % 64;
+
+		if (b[i].p) {
+			assert_int_equal(b[i].p[0], i);
+			assert_int_equal(b[i].p[b[i].len - 1], i);
+			verbs_arena_put(a, b[i].p, b[i].len);
+			b[i].p = NULL;
+			continue;
+		}
+		b[i].len = 1 + (size_t)random() % (64u << (random() % 16));
+		b[i].p = verbs_arena_get(a, b[i].len);
+		if (b[i].p)
+			b[i].p[0] = b[i].p[b[i].len - 1] = (uint8_t)i;
+	}
+	free(base);
+	free(a);
+}
+
+/*
+ * Devices
+ */
+
+static struct verbs_device device(const char *name, const char *interface, const char *addr)
+{
+	struct verbs_device d = { .port = 1, .active = true, .atomics = true, .speed = 100 };
+
+	snprintf(d.name, sizeof(d.name), "%s", name);
+	snprintf(d.interface, sizeof(d.interface), "%s", interface);
+	snprintf(d.addr_text, sizeof(d.addr_text), "%s", addr);
+	d.addr.ss_family = strchr(addr, ':') ? AF_INET6 : AF_INET;
+	return d;
+}
+
+static void device_choose__by_what_matters_most(void **state)
+{
+	struct verbs_device d[3] = { device("a", "eth0", "10.0.0.1"),
+				     device("b", "eth1", "10.0.0.2"),
+				     device("c", "eth2", "10.0.0.3") };
+	char why[64];
+
+	(void)state;
+	assert_int_equal(verbs_device_choose(d, 3, "", 0, why, sizeof(why)), 0);
+	assert_string_equal(why, "it comes first");
+	d[2].speed = 200;
+	assert_int_equal(verbs_device_choose(d, 3, "", 0, why, sizeof(why)), 2);
+	assert_string_equal(why, "it is the fastest");
+	assert_string_equal(verbs_device_rejected(&d[0], &d[2], "", 0), "it is slower");
+	d[0].numa = d[2].numa = 1;
+	assert_int_equal(verbs_device_choose(d, 3, "", 0, why, sizeof(why)), 1);
+	assert_string_equal(why, "it is on this NUMA node");
+	d[1].atomics = false;
+	assert_int_equal(verbs_device_choose(d, 3, "", 0, why, sizeof(why)), 2);
+	assert_string_equal(verbs_device_rejected(&d[1], &d[2], "", 0),
+			    "it does no remote atomics");
+	d[2].active = false;
+	assert_int_equal(verbs_device_choose(d, 3, "", 0, why, sizeof(why)), 0);
+	assert_string_equal(verbs_device_rejected(&d[2], &d[0], "", 0), "its port is not up");
+}
+
+static void device_choose__obeys_the_setting(void **state)
+{
+	struct verbs_device d[3] = { device("a", "eth0", "10.0.0.1"),
+				     device("b", "eth1", "10.0.0.2"),
+				     device("b", "eth1", "fd00::2") };
+	char why[64];
+
+	(void)state;
+	d[0].speed = 400;
+	assert_int_equal(verbs_device_choose(d, 3, "b", -1, why, sizeof(why)), 1);
+	assert_int_equal(verbs_device_choose(d, 3, "b:1", -1, why, sizeof(why)), 1);
+	assert_int_equal(verbs_device_choose(d, 3, "eth1", -1, why, sizeof(why)), 1);
+	assert_int_equal(verbs_device_choose(d, 3, "fd00::2", -1, why, sizeof(why)), 2);
+	assert_string_equal(why, "DSM_RDMA_DEVICE asks for it");
+	assert_int_equal(verbs_device_choose(d, 3, "b:2", -1, why, sizeof(why)), -ENODEV);
+	assert_non_null(strstr(error_text(), "b:2"));
+	assert_non_null(strstr(error_text(), "a:1 (eth0, 10.0.0.1)"));
+	assert_string_equal(verbs_device_rejected(&d[0], &d[1], "b", -1),
+			    "DSM_RDMA_DEVICE asks for another");
+}
+
+static void device_choose__none_and_down(void **state)
+{
+	struct verbs_device d = device("a", "eth0", "10.0.0.1");
+	char why[64];
+
+	(void)state;
+	assert_int_equal(verbs_device_choose(NULL, 0, "", 0, why, sizeof(why)), -ENODEV);
+	assert_non_null(strstr(error_text(), "no RDMA device"));
+	d.active = false;
+	assert_int_equal(verbs_device_choose(&d, 1, "", 0, why, sizeof(why)), -ENODEV);
+	assert_non_null(strstr(error_text(), "not up"));
+	d.active = true;
+	assert_int_equal(verbs_device_choose(&d, 1, "", 0, why, sizeof(why)), 0);
+	assert_string_equal(why, "it is the only one");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(credit__never_out_of_receives_nor_stuck),
+		cmocka_unit_test(credit__refuses_more_than_there_are),
+		cmocka_unit_test(imm__keeps_credits_and_length),
+		cmocka_unit_test(chain__adds_then_grants_then_data),
+		cmocka_unit_test(chain__only_the_last_is_signalled_and_none_fenced),
+		cmocka_unit_test(chain__parts_of_the_landing_do_not_overlap),
+		cmocka_unit_test(chain_grant__finds_the_word_of_each_page),
+		cmocka_unit_test(error_text__names_ranks_addresses_and_cause),
+		cmocka_unit_test(error_cause__every_status_has_one),
+		cmocka_unit_test(memlock_check__numbers_and_remedy),
+		cmocka_unit_test(arena__gives_all_of_it_and_takes_it_back),
+		cmocka_unit_test(arena__random_blocks_do_not_overlap),
+		cmocka_unit_test(device_choose__by_what_matters_most),
+		cmocka_unit_test(device_choose__obeys_the_setting),
+		cmocka_unit_test(device_choose__none_and_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#else
+
+int main(void)
+{
+	puts("skipped: this libdsm was built without libibverbs and librdmacm");
+	return 77;
+}
+
+#endif
