@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "names.h"
 #include "stats.h"
+#include "verbs_hello.h"
 #include "verbs_internal.h"
 
 /* Reads and atomics under way on one connection, if the device has as many. */
@@ -32,45 +32,6 @@
 #define ACK_EXPONENT_MIN 14u
 /* What libibverbs is asked to send inline, at most: first that it takes is used. */
 static const unsigned inline_sizes[] = { MSG_SLOTS_MAX * MSG_SLOT_BYTES, MSG_SLOT_BYTES, 0 };
-
-static int sockaddr_of(const struct verbs_card *card, struct sockaddr_storage *ss)
-{
-	memset(ss, 0, sizeof(*ss));
-	if (card->family == AF_INET) {
-		struct sockaddr_in *in = (struct sockaddr_in *)ss;
-
-		in->sin_family = AF_INET;
-		in->sin_port = card->port;
-		memcpy(&in->sin_addr, card->addr, sizeof(in->sin_addr));
-		return 0;
-	}
-	if (card->family == AF_INET6) {
-		struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ss;
-
-		in6->sin6_family = AF_INET6;
-		in6->sin6_port = card->port;
-		memcpy(&in6->sin6_addr, card->addr, sizeof(in6->sin6_addr));
-		return 0;
-	}
-	return -EPROTO;
-}
-
-static void card_init(struct transport_verbs *v)
-{
-	struct sockaddr_storage *ss = &v->device.addr;
-	struct verbs_card *c = &v->card;
-
-	*c = (struct verbs_card){ .magic = WIRE_MAGIC,
-				  .version = WIRE_VERSION,
-				  .family = ss->ss_family,
-				  .port = rdma_get_src_port(v->listener) };
-	if (ss->ss_family == AF_INET)
-		memcpy(c->addr, &((struct sockaddr_in *)ss)->sin_addr, 4);
-	else
-		memcpy(c->addr, &((struct sockaddr_in6 *)ss)->sin6_addr, 16);
-	gethostname(c->host, sizeof(c->host) - 1);
-	snprintf(c->device, sizeof(c->device), "%.60s", v->device.name);
-}
 
 int verbs_listen(struct transport_verbs *v)
 {
@@ -82,60 +43,9 @@ int verbs_listen(struct transport_verbs *v)
 		return error_set_sys(errno, "cannot listen on RDMA device %s at %s", v->device.name,
 				     v->device.addr_text);
 	v->context = v->listener->verbs;
-	card_init(v);
+	verbs_card_init(v);
 	return 0;
 }
-
-/*
- * Hellos
- */
-
-static void hello_init(const struct transport_verbs *v, struct verbs_hello *h)
-{
-	*h = (struct verbs_hello){ .magic = WIRE_MAGIC,
-				   .version = WIRE_VERSION,
-				   .rank = (uint16_t)v->p.rank,
-				   .size = (uint16_t)v->p.size,
-				   .atomics = v->device.atomics,
-				   .table_rkey = v->fixed_mr->rkey,
-				   .digest = { v->digest[0], v->digest[1] },
-				   .window = (uintptr_t)v->windows,
-				   .table = (uintptr_t)v->table,
-				   .nblocks = v->p.space->len_bytes / BLOCK_BYTES };
-}
-
-/* Does it know the token? */
-static bool hello_knows(const struct transport_verbs *v, const struct verbs_hello *h, size_t len)
-{
-	return len >= sizeof(*h) && h->magic == WIRE_MAGIC && h->digest[0] == v->digest[0] &&
-	       h->digest[1] == v->digest[1];
-}
-
-static int hello_check(const struct transport_verbs *v, const struct verbs_hello *h)
-{
-	if (h->version != WIRE_VERSION || h->size != v->p.size ||
-	    h->nblocks != v->p.space->len_bytes / BLOCK_BYTES)
-		return error_set(EPROTO,
-				 "rank %u and rank %u disagree: wire version %u and %u, size %u "
-				 "and %u, blocks %llu and %llu",
-				 h->rank, v->p.rank, h->version, WIRE_VERSION, h->size, v->p.size,
-				 (unsigned long long)h->nblocks,
-				 (unsigned long long)(v->p.space->len_bytes / BLOCK_BYTES));
-	return 0;
-}
-
-static void hello_take(struct transport_verbs *v, struct verbs_peer *peer,
-		       const struct verbs_hello *h)
-{
-	peer->window = h->window;
-	peer->table = h->table;
-	peer->table_rkey = h->table_rkey;
-	peer->atomics = h->atomics && v->device.atomics;
-}
-
-/*
- * Connections
- */
 
 /* How long the adapter waits for an acknowledgement: so long that a busy machine is not taken for a
  * dead one, and short enough to tell within the deadline. */
@@ -216,7 +126,7 @@ static int dial(struct transport_verbs *v, unsigned rank, const struct verbs_car
 	int timeout_ms = (int)((deadline_ns - clock_ns()) / 1000000u);
 	struct sockaddr_storage to;
 
-	if (sockaddr_of(card, &to))
+	if (verbs_card_address(card, &to))
 		return error_set(EPROTO, "rank %u shows an address of family %u", rank,
 				 card->family);
 	if (rdma_create_id(v->events, &peer->id, peer, RDMA_PS_TCP))
@@ -237,7 +147,7 @@ static int on_resolved(struct transport_verbs *v, struct verbs_peer *peer)
 
 	if (rc)
 		return rc;
-	hello_init(v, &hello);
+	verbs_hello_init(v, &hello);
 	param = param_of(v, &hello, NULL);
 	if (rdma_connect(peer->id, &param))
 		return error_set_sys(errno, "cannot connect to rank %u at %s by RDMA",
@@ -265,14 +175,14 @@ static int on_request(struct transport_verbs *v, const struct rdma_cm_event *e)
 	if (e->param.conn.private_data)
 		memcpy(&hello, e->param.conn.private_data,
 		       at_most(e->param.conn.private_data_len, sizeof(hello)));
-	if (!hello_knows(v, &hello, e->param.conn.private_data_len) || hello.rank <= v->p.rank ||
-	    hello.rank >= v->p.size || v->peers[hello.rank].id ||
+	if (!verbs_hello_knows(v, &hello, e->param.conn.private_data_len) ||
+	    hello.rank <= v->p.rank || hello.rank >= v->p.size || v->peers[hello.rank].id ||
 	    !v->peers[hello.rank].address[0]) {
 		log_info("turned away an RDMA connection that is not of this job");
 		turn_away(e->id, "not of this job");
 		return 0;
 	}
-	rc = hello_check(v, &hello);
+	rc = verbs_hello_check(v, &hello);
 	if (rc) {
 		turn_away(e->id, error_text());
 		return rc;
@@ -280,11 +190,11 @@ static int on_request(struct transport_verbs *v, const struct rdma_cm_event *e)
 	peer = &v->peers[hello.rank];
 	peer->id = e->id;
 	peer->id->context = peer;
-	hello_take(v, peer, &hello);
+	verbs_hello_take(v, peer, &hello);
 	rc = create_queues(v, peer);
 	if (rc)
 		return rc;
-	hello_init(v, &own);
+	verbs_hello_init(v, &own);
 	param = param_of(v, &own, &e->param.conn);
 	if (rdma_accept(peer->id, &param))
 		return error_set_sys(errno, "cannot accept rank %u at %s by RDMA", hello.rank,
@@ -303,13 +213,14 @@ static int on_established(struct transport_verbs *v, struct verbs_peer *peer,
 		if (e->param.conn.private_data)
 			memcpy(&hello, e->param.conn.private_data,
 			       at_most(e->param.conn.private_data_len, sizeof(hello)));
-		if (!hello_knows(v, &hello, e->param.conn.private_data_len) || hello.rank != rank)
+		if (!verbs_hello_knows(v, &hello, e->param.conn.private_data_len) ||
+		    hello.rank != rank)
 			return error_set(EPROTO, "who answers at %s is not rank %u of this job",
 					 peer->address, rank);
-		rc = hello_check(v, &hello);
+		rc = verbs_hello_check(v, &hello);
 		if (rc)
 			return rc;
-		hello_take(v, peer, &hello);
+		verbs_hello_take(v, peer, &hello);
 	}
 	peer->state = VERBS_UP;
 	peer->heard_ns = clock_ns();
@@ -430,24 +341,13 @@ static int note_peer(struct transport_verbs *v, unsigned rank, const struct verb
 	return 0;
 }
 
-/* Of the token, so that it is not sent where anybody may listen. */
-static void digest_init(struct transport_verbs *v, const char *token)
-{
-	char salted[CONFIG_TOKEN_MAX + 8];
-
-	snprintf(salted, sizeof(salted), "rdma-1 %s", token);
-	v->digest[0] = names_hash(salted, strlen(salted));
-	snprintf(salted, sizeof(salted), "rdma-2 %s", token);
-	v->digest[1] = names_hash(salted, strlen(salted));
-}
-
 int verbs_connect(struct transport_verbs *v, const struct rankset *peers, const uint8_t *cards,
 		  size_t stride, const char *token, uint64_t deadline_ns)
 {
 	struct verbs_card card;
 	int rc = 0;
 
-	digest_init(v, token);
+	verbs_hello_digest(v, token);
 	v->npeers = v->nmissing = rankset_count(peers);
 	rankset_for_each (r, peers) {
 		memcpy(&card, cards + r * stride, sizeof(card));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The RDMA transport from inside. transport_verbs.c sets it up; verbs_connect.c makes connections;
- * verbs_window.c exposes home blocks; verbs_post.c starts operations, verbs_progress.c ends them;
- * verbs_end.c sees peers off.
+ * verbs_window.c exposes home blocks; verbs_post.c and verbs_message.c start operations,
+ * verbs_progress.c ends them, verbs_deliver.c makes the upcalls; verbs_end.c sees peers off.
  *
  * An operation (struct verbs_op) is what one call starts: one or more work requests, of which the
  * last is signalled. Its address is the requests' wr_id, so it lives until that one has completed,
@@ -205,6 +205,11 @@ static inline bool verbs_is_down(const struct transport_verbs *v, unsigned rank)
 	return rank >= v->p.size || v->peers[rank].state != VERBS_UP || v->peers[rank].broken;
 }
 
+static inline uint64_t verbs_last_id(const struct verbs_op *op)
+{
+	return (uintptr_t)op | VERBS_ID_LAST;
+}
+
 static inline int verbs_err_down(unsigned rank)
 {
 	return error_set(EHOSTDOWN, "rank %u is down", rank);
@@ -235,17 +240,24 @@ void verbs_window_destroy(struct transport_verbs *v);
 int verbs_expose(struct transport *t, uint64_t block, uint64_t len_bytes);
 void verbs_withdraw(struct transport *t, uint64_t first_block, uint64_t nblocks);
 
-/* verbs_post.c: the operations; verbs_flush() starts what has waited. */
+/* verbs_post.c: the one-sided operations; verbs_start_waiting() starts what has waited. */
+struct verbs_op *verbs_op_new(struct transport_verbs *v, enum verbs_op_kind kind, unsigned rank);
+bool verbs_op_buffer(struct verbs_op *op, struct verbs_arena *arena, size_t len_bytes);
+/* Post the requests of an operation, n of them, which is in no list; false: the peer is broken. */
+bool verbs_post(struct transport_verbs *v, struct verbs_op *op, struct ibv_send_wr *wr, unsigned n);
+void verbs_start_waiting(struct transport_verbs *v, struct verbs_peer *peer);
 int verbs_fetch(struct transport *t, struct transport_fetch *f);
 const uint8_t *verbs_pushed(struct transport *t, unsigned rank, uint64_t granule);
 int verbs_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
-int verbs_send(struct transport *t, unsigned rank, const struct msg *m);
-void verbs_flush(struct transport_verbs *v, unsigned rank);
 void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *a);
 void verbs_beat(struct transport_verbs *v, uint64_t now_ns);
-int verbs_post_receive(struct transport_verbs *v, unsigned rank, unsigned slot);
 void verbs_op_free(struct transport_verbs *v, struct verbs_op *op);
+
+/* verbs_message.c: messages; verbs_flush() starts whatever has waited for a peer. */
+int verbs_send(struct transport *t, unsigned rank, const struct msg *m);
+void verbs_flush(struct transport_verbs *v, unsigned rank);
+int verbs_post_receive(struct transport_verbs *v, unsigned rank, unsigned slot);
 
 /* verbs_progress.c */
 int verbs_poll(struct transport *t, int budget);
@@ -253,8 +265,14 @@ bool verbs_pending(struct transport *t);
 void verbs_sleep(struct transport *t, bool asleep);
 /* Take what the adapter has completed, without an upcall; returns the number. */
 unsigned verbs_reap(struct transport_verbs *v);
-/* Deliver messages of a peer; returns their number. */
+
+/* verbs_deliver.c: the upcalls; each returns their number. */
+int verbs_tell_done(struct transport_verbs *v);
 int verbs_deliver(struct transport_verbs *v, unsigned rank, int budget);
+/* Deliver to, and start for, all peers that have something. */
+int verbs_serve(struct transport_verbs *v, int budget);
+/* Can more be delivered at once? */
+bool verbs_has_ready(const struct verbs_peer *peer);
 
 /* verbs_end.c */
 void verbs_mark_broken(struct transport_verbs *v, unsigned rank, const char *fmt, ...)

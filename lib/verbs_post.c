@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The RDMA transport's operations, from the call to the doorbell.
- *
- * A message and the writes before it go over one connection, so they arrive in order. Reads may
- * overtake messages that wait for credits, which the protocol allows: it orders reads with nothing.
+ * The RDMA transport's one-sided operations, from the call to the doorbell.
  *
  * A write is copied and posted at once: its page may be gone a moment later. If no room is left for
  * it, it waits for the adapter to finish earlier ones, which takes no other rank's processor.
  */
 #define _GNU_SOURCE
-#include <endian.h>
 #include <sched.h>
 #include <string.h>
 
@@ -17,17 +13,7 @@
 #include "stats.h"
 #include "verbs_window.h"
 
-static uint32_t buffers_lkey(const struct transport_verbs *v)
-{
-	return v->buffers_mr->lkey;
-}
-
-static void stir(struct transport_verbs *v, unsigned rank)
-{
-	rankset_add(&v->stirred, rank);
-}
-
-static struct verbs_op *op_new(struct transport_verbs *v, enum verbs_op_kind kind, unsigned rank)
+struct verbs_op *verbs_op_new(struct transport_verbs *v, enum verbs_op_kind kind, unsigned rank)
 {
 	struct verbs_op *op = pool_get(&v->op_pool);
 
@@ -45,7 +31,7 @@ void verbs_op_free(struct transport_verbs *v, struct verbs_op *op)
 	pool_put(&v->op_pool, op);
 }
 
-static bool op_buffer(struct verbs_op *op, struct verbs_arena *arena, size_t len_bytes)
+bool verbs_op_buffer(struct verbs_op *op, struct verbs_arena *arena, size_t len_bytes)
 {
 	op->arena = arena;
 	op->buffer_bytes = len_bytes;
@@ -53,8 +39,7 @@ static bool op_buffer(struct verbs_op *op, struct verbs_arena *arena, size_t len
 	return op->buffer != NULL;
 }
 
-/* Post the requests of an operation, n of them, which is in no list. Frees it if it fails. */
-static bool post(struct transport_verbs *v, struct verbs_op *op, struct ibv_send_wr *wr, unsigned n)
+bool verbs_post(struct transport_verbs *v, struct verbs_op *op, struct ibv_send_wr *wr, unsigned n)
 {
 	struct verbs_peer *peer = &v->peers[op->rank];
 	struct ibv_send_wr *bad;
@@ -70,11 +55,6 @@ static bool post(struct transport_verbs *v, struct verbs_op *op, struct ibv_send
 	peer->sends_free -= n;
 	cds_list_add_tail(&op->link, &peer->flight);
 	return true;
-}
-
-static uint64_t last_id(const struct verbs_op *op)
-{
-	return (uintptr_t)op | VERBS_ID_LAST;
 }
 
 /*
@@ -99,12 +79,12 @@ static bool post_chain(struct transport_verbs *v, struct verbs_op *op, uint32_t 
 		.add = f->add,
 		.bit = 1ull << v->p.rank % 64,
 		.landing = op->buffer,
-		.lkey = buffers_lkey(v),
-		.last_id = last_id(op),
+		.lkey = v->buffers_mr->lkey,
+		.last_id = verbs_last_id(op),
 		.other_id = (uintptr_t)op | VERBS_ID_OP,
 	};
 
-	return post(v, op, wr, verbs_chain_build(&chain, wr, sge));
+	return verbs_post(v, op, wr, verbs_chain_build(&chain, wr, sge));
 }
 
 /* A single read. */
@@ -112,14 +92,14 @@ static bool post_read(struct transport_verbs *v, struct verbs_op *op, uint64_t r
 		      uint32_t rkey, void *to, uint32_t lkey, size_t len_bytes)
 {
 	struct ibv_sge sge = { .addr = (uintptr_t)to, .length = (uint32_t)len_bytes, .lkey = lkey };
-	struct ibv_send_wr wr = { .wr_id = last_id(op),
+	struct ibv_send_wr wr = { .wr_id = verbs_last_id(op),
 				  .sg_list = &sge,
 				  .num_sge = 1,
 				  .opcode = IBV_WR_RDMA_READ,
 				  .send_flags = IBV_SEND_SIGNALED,
 				  .wr.rdma = { remote, rkey } };
 
-	return post(v, op, &wr, 1);
+	return verbs_post(v, op, &wr, 1);
 }
 
 /* Read the word of a peer's table that has the key of a block. */
@@ -130,7 +110,7 @@ static void ask_rkey(struct transport_verbs *v, unsigned rank, uint64_t block)
 
 	if (peer->asking || !peer->sends_free)
 		return;
-	op = op_new(v, OP_TABLE, rank);
+	op = verbs_op_new(v, OP_TABLE, rank);
 	if (!op)
 		return;
 	op->granule = block * GRANULES_PER_BLOCK;
@@ -155,7 +135,7 @@ static bool start_first(struct transport_verbs *v, struct verbs_peer *peer, stru
 		return false;
 	}
 	if (peer->sends_free < (op->kind == OP_FETCH ? verbs_chain_length(op->fetch->add) : 1) ||
-	    !op_buffer(op, &v->landing, landing_bytes(op)))
+	    !verbs_op_buffer(op, &v->landing, landing_bytes(op)))
 		return false;
 	cds_list_del(&op->link);
 	if (op->kind == OP_FETCH)
@@ -163,10 +143,10 @@ static bool start_first(struct transport_verbs *v, struct verbs_peer *peer, stru
 	return post_read(v, op,
 			 verbs_window_at(v, op->rank, op->granule) +
 				 verbs_window_pages(v->p.space, op->granule),
-			 (uint32_t)key, op->buffer, buffers_lkey(v), op->buffer_bytes);
+			 (uint32_t)key, op->buffer, v->buffers_mr->lkey, op->buffer_bytes);
 }
 
-static void start_waiting(struct transport_verbs *v, struct verbs_peer *peer)
+void verbs_start_waiting(struct transport_verbs *v, struct verbs_peer *peer)
 {
 	while (!peer->broken && !cds_list_empty(&peer->waiting))
 		if (!start_first(v, peer,
@@ -198,14 +178,14 @@ int verbs_fetch(struct transport *t, struct transport_fetch *f)
 		return verbs_err_down(f->rank);
 	if (f->add && !v->peers[f->rank].atomics)
 		return -EAGAIN;
-	op = op_new(v, OP_FETCH, f->rank);
+	op = verbs_op_new(v, OP_FETCH, f->rank);
 	if (!op)
 		return -EAGAIN;
 	op->fetch = f;
 	op->granule = f->granule;
 	cds_list_add_tail(&op->link, &v->peers[f->rank].waiting);
-	stir(v, f->rank);
-	start_waiting(v, &v->peers[f->rank]);
+	rankset_add(&v->stirred, f->rank);
+	verbs_start_waiting(v, &v->peers[f->rank]);
 	return 1;
 }
 
@@ -217,7 +197,7 @@ void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *
 		(const struct msg *)(const void *)(peer->slots +
 						   a->slot * MSG_SLOTS_MAX * MSG_SLOT_BYTES);
 	uint64_t granules = v->p.space->len_bytes >> GRANULE_SHIFT;
-	struct verbs_op *op = op_new(v, OP_PULL, rank);
+	struct verbs_op *op = verbs_op_new(v, OP_PULL, rank);
 
 	if (!op || a->data > BLOCK_SHIFT - GRANULE_SHIFT + 1 || m->page >= granules) {
 		verbs_mark_broken(v, rank, "it granted a page that does not exist, or no memory");
@@ -230,8 +210,8 @@ void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *
 	op->buffer_bytes = GRANULE_BYTES << (a->data - 1);
 	a->pull = op;
 	cds_list_add_tail(&op->link, &peer->waiting);
-	stir(v, rank);
-	start_waiting(v, peer);
+	rankset_add(&v->stirred, rank);
+	verbs_start_waiting(v, peer);
 }
 
 const uint8_t *verbs_pushed(struct transport *t, unsigned rank, uint64_t granule)
@@ -263,12 +243,12 @@ int verbs_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_
 /* Wait until the adapter has made room for a write. */
 static struct verbs_op *make_room(struct transport_verbs *v, unsigned rank, size_t len_bytes)
 {
-	struct verbs_op *op = op_new(v, OP_WRITE, rank);
+	struct verbs_op *op = verbs_op_new(v, OP_WRITE, rank);
 	struct verbs_peer *peer = &v->peers[rank];
 	uint64_t deadline_ns = 0;
 
 	while (op && !peer->broken) {
-		if (peer->sends_free && op_buffer(op, &v->staging, len_bytes))
+		if (peer->sends_free && verbs_op_buffer(op, &v->staging, len_bytes))
 			return op;
 		if (!verbs_reap(v))
 			sched_yield();
@@ -308,152 +288,12 @@ int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len
 		return verbs_err_down(rank);
 	memcpy(op->buffer, segment_page(v->p.space->alias, granule), len_bytes);
 	sge.addr = (uintptr_t)op->buffer;
-	sge.lkey = buffers_lkey(v);
-	wr.wr_id = last_id(op);
+	sge.lkey = v->buffers_mr->lkey;
+	wr.wr_id = verbs_last_id(op);
 	wr.wr.rdma.remote_addr =
 		verbs_window_at(v, rank, granule) + verbs_window_pages(v->p.space, granule);
 	wr.wr.rdma.rkey = (uint32_t)key;
-	return post(v, op, &wr, 1) ? 0 : verbs_err_down(rank);
-}
-
-/*
- * Messages
- */
-
-/* len_bytes 0: credits alone. False: no room now. */
-static bool post_message(struct transport_verbs *v, unsigned rank, const void *m, size_t len_bytes,
-			 unsigned data)
-{
-	struct verbs_peer *peer = &v->peers[rank];
-	struct ibv_sge sge = { .addr = (uintptr_t)m, .length = (uint32_t)len_bytes };
-	struct ibv_send_wr wr = { .sg_list = &sge,
-				  .num_sge = len_bytes ? 1 : 0,
-				  .opcode = IBV_WR_SEND_WITH_IMM,
-				  .send_flags = IBV_SEND_SIGNALED };
-	struct verbs_op *op = peer->sends_free ? op_new(v, OP_SEND, rank) : NULL;
-
-	if (!op)
-		return false;
-	if (len_bytes <= v->inline_bytes) {
-		wr.send_flags |= IBV_SEND_INLINE;
-	} else if (op_buffer(op, &v->staging, len_bytes)) {
-		memcpy(op->buffer, m, len_bytes);
-		sge.addr = (uintptr_t)op->buffer;
-		sge.lkey = buffers_lkey(v);
-	} else {
-		verbs_op_free(v, op);
-		return false;
-	}
-	wr.wr_id = last_id(op);
-	wr.imm_data = htobe32(verbs_imm(verbs_credit_tell(&peer->credit), data));
-	return post(v, op, &wr, 1);
-}
-
-static bool queue_message(struct transport_verbs *v, unsigned rank, const struct msg *m,
-			  unsigned data)
-{
-	struct verbs_peer *peer = &v->peers[rank];
-	struct verbs_queued *q;
-
-	if (peer->nqueued == VERBS_QUEUE_MAX) {
-		verbs_mark_broken(v, rank, "it takes no messages and too many wait for it");
-		return false;
-	}
-	q = pool_get(&v->queue_pool);
-	if (!q) {
-		verbs_mark_broken(v, rank, "no memory to queue its messages");
-		return false;
-	}
-	memcpy(q->slot, m, (size_t)m->slots * MSG_SLOT_BYTES);
-	q->data = data;
-	cds_list_add_tail(&q->link, &peer->queue);
-	peer->nqueued++;
-	stir(v, rank);
-	return true;
-}
-
-/* Is the peer ready for a message, and the adapter? */
-static bool may_send(struct verbs_peer *peer)
-{
-	return peer->sends_free && verbs_credit_take(&peer->credit);
-}
-
-static bool send_now(struct transport_verbs *v, unsigned rank, const struct msg *m, unsigned data)
-{
-	struct verbs_peer *peer = &v->peers[rank];
-
-	if (!may_send(peer))
-		return false;
-	if (post_message(v, rank, m, (size_t)m->slots * MSG_SLOT_BYTES, data))
-		return true;
-	(void)verbs_credit_add(&peer->credit, 1);
-	return false;
-}
-
-int verbs_send(struct transport *t, unsigned rank, const struct msg *m)
-{
-	struct transport_verbs *v = verbs_of(t);
-	struct verbs_peer *peer;
-	unsigned data = 0;
-
-	if (verbs_is_down(v, rank))
-		return verbs_err_down(rank);
-	peer = &v->peers[rank];
-	if (m->kind == MSG_NONE || m->kind >= MSG_KINDS || m->src != v->p.rank ||
-	    (m->slots != 1 && m->slots != MSG_SLOTS_MAX))
-		return error_set(EINVAL, "message of kind %u, %u slots, from rank %u, sent by %u",
-				 m->kind, m->slots, m->src, v->p.rank);
-	if (peer->pushed_data && m->page == peer->pushed_granule) {
-		data = peer->pushed_data;
-		peer->pushed_data = 0;
-	}
-	/* What waits goes first. */
-	if (cds_list_empty(&peer->queue) && send_now(v, rank, m, data))
-		return 0;
-	if (peer->broken || !queue_message(v, rank, m, data))
-		return verbs_err_down(rank);
-	return 0;
-}
-
-static void send_queued(struct transport_verbs *v, unsigned rank)
-{
-	struct verbs_peer *peer = &v->peers[rank];
-
-	while (!peer->broken && !cds_list_empty(&peer->queue)) {
-		struct verbs_queued *q =
-			cds_list_first_entry(&peer->queue, struct verbs_queued, link);
-
-		if (!send_now(v, rank, (const struct msg *)(const void *)q->slot, q->data))
-			return;
-		cds_list_del(&q->link);
-		peer->nqueued--;
-		pool_put(&v->queue_pool, q);
-	}
-}
-
-void verbs_flush(struct transport_verbs *v, unsigned rank)
-{
-	struct verbs_peer *peer = &v->peers[rank];
-
-	start_waiting(v, peer);
-	send_queued(v, rank);
-	if (!peer->broken && verbs_credit_due(&peer->credit))
-		(void)post_message(v, rank, NULL, 0, 0);
-}
-
-int verbs_post_receive(struct transport_verbs *v, unsigned rank, unsigned slot)
-{
-	struct verbs_peer *peer = &v->peers[rank];
-	size_t each = MSG_SLOTS_MAX * MSG_SLOT_BYTES;
-	struct ibv_sge sge = { .addr = (uintptr_t)(peer->slots + slot * each),
-			       .length = (uint32_t)each,
-			       .lkey = v->fixed_mr->lkey };
-	struct ibv_recv_wr wr = { .wr_id = (uint64_t)(rank << 16 | slot) << 2 | VERBS_ID_RECEIVE,
-				  .sg_list = &sge,
-				  .num_sge = 1 };
-	struct ibv_recv_wr *bad;
-
-	return ibv_post_recv(peer->id->qp, &wr, &bad);
+	return verbs_post(v, op, &wr, 1) ? 0 : verbs_err_down(rank);
 }
 
 /* Has a peer been silent? Then see whether its adapter still answers, by a read of its table. */
@@ -466,7 +306,7 @@ void verbs_beat(struct transport_verbs *v, uint64_t now_ns)
 		if (verbs_is_down(v, r) || peer->beating || !peer->sends_free ||
 		    now_ns < peer->heard_ns + v->beat_ns)
 			continue;
-		op = op_new(v, OP_BEAT, r);
+		op = verbs_op_new(v, OP_BEAT, r);
 		if (op)
 			peer->beating =
 				post_read(v, op, peer->table, peer->table_rkey, verbs_scratch(v, r),
