@@ -110,6 +110,8 @@ needs_build=(
 wants_launch=(
 	"libpmix-dev|has_library pmix"
 	"openmpi-bin|has_command mpirun"
+	"libibverbs-dev|has_library libibverbs"
+	"librdmacm-dev|has_library librdmacm"
 )
 needs_test=("libcmocka-dev|has_library cmocka")
 wants_test=(

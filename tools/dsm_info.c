@@ -37,6 +37,12 @@
 #define WITH_PMIX "no: this libdsm was built without libpmix"
 #endif
 
+#ifdef HAVE_VERBS
+#define WITH_VERBS "shm, verbs"
+#else
+#define WITH_VERBS "shm; no verbs: this libdsm was built without libibverbs and librdmacm"
+#endif
+
 #ifdef HAVE_SDT
 #define WITH_SDT "yes"
 #else
@@ -134,7 +140,7 @@ static void print_version(void)
 	printf("dsm_info " VERSION " (libdsm)\n");
 	info_line("compiler", "%s", COMPILER);
 	info_line("wire version", "%u", WIRE_VERSION);
-	info_line("transports", "shm");
+	info_line("transports", WITH_VERBS);
 	info_line("PMIx", "%s", WITH_PMIX);
 	info_line("USDT probes", "%s", WITH_SDT);
 }
@@ -235,7 +241,7 @@ static int look(void)
 	info_userfaultfd(&s);
 	info_range(&s);
 	info_launch(&s);
-	info_rdma(INFO_RDMA_ROOT);
+	info_rdma(INFO_RDMA_ROOT, &s);
 	info_maintenance(&s, INFO_RDMA_ROOT);
 	info_settings(&s);
 	if (!checking)

@@ -34,7 +34,7 @@ const char *info_read(char *buf, size_t len, const char *fmt, ...)
 void info_machine(const struct settings *s);
 void info_userfaultfd(const struct settings *s);
 void info_range(const struct settings *s);
-void info_rdma(const char *root);
+void info_rdma(const char *root, const struct settings *s);
 void info_maintenance(const struct settings *s, const char *root);
 
 #endif

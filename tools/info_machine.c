@@ -54,7 +54,8 @@ static void tell_memlock(void)
 		info_bytes(hard, sizeof(hard),
 			   limit.rlim_max == RLIM_INFINITY ? UINT64_MAX : limit.rlim_max);
 	}
-	info_line("memlock limit", "%s (hard: %s); the shm transport locks no memory", soft, hard);
+	info_line("memlock limit",
+		  "%s (hard: %s); shared memory locks none, RDMA all that lives here", soft, hard);
 }
 
 /* "always [madvise] never" -> "madvise" */

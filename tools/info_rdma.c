@@ -7,7 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "error.h"
 #include "info.h"
+#ifdef HAVE_VERBS
+#include "verbs_device.h"
+#endif
 
 static const char *base_name(const char *path)
 {
@@ -42,8 +46,7 @@ static void tell_device(const char *device)
 	glob_t ports;
 
 	info_read(type, sizeof(type), "%s/node_type", device);
-	info_line(base_name(device), "%s; not used: this build has no verbs transport",
-		  type[0] ? state_name(type) : "type unknown");
+	info_line(base_name(device), "%s", type[0] ? state_name(type) : "type unknown");
 	snprintf(pattern, sizeof(pattern), "%s/ports/*", device);
 	if (glob(pattern, 0, NULL, &ports)) {
 		info_line("  ports", "none");
@@ -54,7 +57,45 @@ static void tell_device(const char *device)
 	globfree(&ports);
 }
 
-void info_rdma(const char *root)
+#ifdef HAVE_VERBS
+/* Each address by which a port can be reached, and what is made of it. */
+static void tell_choice(const struct settings *s)
+{
+	struct verbs_device list[VERBS_DEVICES_MAX];
+	unsigned n = verbs_device_list(list, VERBS_DEVICES_MAX);
+	int numa = verbs_device_numa_here(), best;
+	char why[64], name[IBV_SYSFS_NAME_MAX + 16];
+
+	best = verbs_device_choose(list, n, s->rdma_device, numa, why, sizeof(why));
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "%s:%u", list[i].name, list[i].port);
+		info_line(name, "%s (%s), %s, MTU %u, remote atomics: %s; %s%s", list[i].addr_text,
+			  list[i].interface, list[i].ethernet ? "RoCE" : "InfiniBand",
+			  list[i].mtu_bytes, list[i].atomics ? "yes" : "no",
+			  (int)i == best ? "chosen since " : "not chosen: ",
+			  (int)i == best
+				  ? why
+				  : verbs_device_rejected(&list[i], best < 0 ? NULL : &list[best],
+							  s->rdma_device, numa));
+	}
+	if (best >= 0)
+		return;
+	if (s->transport == TRANSPORT_VERBS || s->rdma_device[0])
+		info_problem("%s", error_text());
+	else
+		info_note("no RDMA: %s", error_text());
+}
+#else
+static void tell_choice(const struct settings *s)
+{
+	if (s->transport == TRANSPORT_VERBS)
+		info_problem("DSM_TRANSPORT is verbs, but this libdsm was built without it; "
+			     "install libibverbs-dev and librdmacm-dev and build libdsm again");
+	info_note("not used: this libdsm was built without libibverbs and librdmacm");
+}
+#endif
+
+void info_rdma(const char *root, const struct settings *s)
 {
 	char pattern[4096];
 	glob_t devices;
@@ -63,9 +104,15 @@ void info_rdma(const char *root)
 	snprintf(pattern, sizeof(pattern), "%s/*", root);
 	if (glob(pattern, 0, NULL, &devices)) {
 		info_line("devices", "none in %s; ranks of one machine need none", root);
+		if (s->transport == TRANSPORT_VERBS)
+			info_problem(
+				"DSM_TRANSPORT is verbs, and there is no RDMA device; load its "
+				"driver, or for a test: rdma link add rxe0 type rxe netdev "
+				"eth0");
 		return;
 	}
 	for (size_t i = 0; i < devices.gl_pathc; i++)
 		tell_device(devices.gl_pathv[i]);
 	globfree(&devices);
+	tell_choice(s);
 }
