@@ -47,7 +47,7 @@ static int joined;
 /* The least share of a cache that nobody asked for. */
 #define CACHE_MIN_BYTES (16ull << 20)
 
-static void choose_spin(struct dsm *d)
+static void choose_spin(struct dsm *d, unsigned ranks)
 {
 	long online = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned ncpus = online > 0 ? (unsigned)online : 1, own = ncpus;
@@ -56,19 +56,20 @@ static void choose_spin(struct dsm *d)
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
 		own = (unsigned)CPU_COUNT(&cpus);
 	/* An application thread and an agent each want a processor. */
-	d->crowded = 2 * d->size > ncpus || own < 2;
-	d->spin_ns = d->size > ncpus ? SPIN_CROWDED_NS : SPIN_NS;
+	d->crowded = 2 * ranks > ncpus || own < 2;
+	d->spin_ns = ranks > ncpus ? SPIN_CROWDED_NS : SPIN_NS;
 	if (d->settings.spin_us >= 0)
 		d->spin_ns = (uint64_t)d->settings.spin_us * 1000u;
 }
 
 /* Ranks that share a machine share its memory: all their caches together get half of it at most. */
-static void share_cache(struct dsm *d)
+static void share_cache(struct dsm *d, unsigned ranks)
 {
-	uint64_t fair = d->settings.cache_bytes * 2 / d->size;
+	uint64_t fair = d->settings.cache_bytes * 2 / ranks;
 
 	if (d->settings.cache_by_default && fair < d->settings.cache_bytes)
 		d->settings.cache_bytes = fair > CACHE_MIN_BYTES ? fair : CACHE_MIN_BYTES;
+	d->protocol.frames_max = d->settings.cache_bytes >> GRANULE_SHIFT;
 }
 
 static void sync_send(void *env, unsigned rank, const struct msg *m)
@@ -184,11 +185,25 @@ static int check_card(unsigned rank, const struct card *c, const struct card *ow
 	return 0;
 }
 
+/* How many ranks share this machine? */
+static unsigned ranks_here(const struct dsm *d, const uint8_t *cards, const struct card *own)
+{
+	unsigned n = 0;
+
+	for (unsigned r = 0; r < d->size; r++) {
+		const struct card *c = (const struct card *)(cards + r * LAUNCH_CARD_MAX);
+
+		n += strncmp(c->host, own->host, sizeof(own->host)) == 0;
+	}
+	return n;
+}
+
 /* Exchange cards, check them, and connect. @status: how create_parts() ended. */
 static int meet(struct dsm *d, int status, uint64_t deadline_ns)
 {
 	uint8_t *cards = calloc(d->size, LAUNCH_CARD_MAX);
 	struct card own = { 0 };
+	unsigned here;
 	int err;
 
 	if (!cards)
@@ -204,6 +219,9 @@ static int meet(struct dsm *d, int status, uint64_t deadline_ns)
 	if (err < 0)
 		goto out;
 	d->sum_stats = ((struct card *)cards)->stats;
+	here = ranks_here(d, cards, &own);
+	choose_spin(d, here);
+	share_cache(d, here);
 	err = d->transport->ops->connect(d->transport, NULL,
 					 cards + offsetof(struct card, transport), LAUNCH_CARD_MAX,
 					 d->launch->token, deadline_ns);
@@ -234,8 +252,6 @@ static int start(struct dsm *d)
 	if (d->size > RANKS_MAX)
 		return error_set(EINVAL, "%u ranks; libdsm runs up to %u", d->size, RANKS_MAX);
 	log_set_rank(d->rank);
-	choose_spin(d);
-	share_cache(d);
 	err = meet(d, create_parts(d), deadline);
 	if (err == 0)
 		err = create_sum(d);

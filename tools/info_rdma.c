@@ -68,7 +68,7 @@ static void tell_choice(const struct settings *s)
 
 	best = verbs_device_choose(list, n, s->rdma_device, numa, why, sizeof(why));
 	for (unsigned i = 0; i < n; i++) {
-		snprintf(name, sizeof(name), "%s:%u", list[i].name, list[i].port);
+		snprintf(name, sizeof(name), "%.60s:%u", list[i].name, list[i].port);
 		info_line(name, "%s (%s), %s, MTU %u, remote atomics: %s; %s%s", list[i].addr_text,
 			  list[i].interface, list[i].ethernet ? "RoCE" : "InfiniBand",
 			  list[i].mtu_bytes, list[i].atomics ? "yes" : "no",
