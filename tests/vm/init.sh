@@ -1,0 +1,65 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: MIT
+#
+# A guest's first program: makes its root and hands over to agent.sh there.
+#
+# The root is an overlay: at the bottom the host's own / (shared read-only; a guest of another
+# architecture has none), over it what was fetched for guests, and a tmpfs takes what is written. So
+# all that is installed on the host, and the build, is there and is the guest's own to change.
+# Directories named in the configuration are shared once more, at their own paths.
+bb=/bin/busybox
+
+die()
+{
+	echo "init: $*" >/dev/console
+	exec $bb poweroff -f
+}
+
+share()
+{
+	$bb mkdir -p "$2"
+	$bb mount -t 9p -o "trans=virtio,version=9p2000.L,msize=262144,$3" "$1" "$2" ||
+		die "cannot mount $1 at $2"
+}
+
+$bb mount -t proc proc /proc
+$bb mount -t sysfs sysfs /sys
+$bb mount -t devtmpfs dev /dev
+for module in /modules/*; do
+	$bb insmod "$module" || die "cannot load $module"
+done
+share lab /lab cache=none
+. /lab/config
+
+lower=
+share guest /lower/guest ro,cache=loose
+if [ "$lab_base" = 1 ]; then
+	share base /lower/base ro,cache=loose
+	lower=/lower/base:
+fi
+$bb mkdir -p /upper /root
+$bb mount -t tmpfs -o size=75% upper /upper
+$bb mkdir /upper/files /upper/work
+$bb mount -t overlay -o "lowerdir=$lower/lower/guest,upperdir=/upper/files,workdir=/upper/work" \
+	overlay /root || die "cannot make the root"
+for dir in proc sys dev tmp run root var/tmp; do
+	$bb mkdir -p "/root/$dir"
+done
+for dir in tmp run; do
+	$bb mount -t tmpfs -o mode=1777 $dir /root/$dir
+done
+i=0
+for dir in $lab_expose; do
+	# cache=mmap: what the host builds anew is seen.
+	share "expose$i" "/root$dir" ro,cache=mmap
+	i=$((i + 1))
+done
+$bb mkdir -p /root/run/lab /root/lib/modules
+for dir in proc sys dev; do
+	$bb mount --move /$dir /root/$dir
+done
+$bb mkdir -p /root/dev/shm /root/dev/pts
+$bb mount -t tmpfs -o mode=1777 shm /root/dev/shm
+$bb mount -t devpts devpts /root/dev/pts
+$bb mount --move /lab /root/run/lab
+exec $bb chroot /root /bin/bash /run/lab/agent.sh
