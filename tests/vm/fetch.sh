@@ -8,7 +8,8 @@
 #	guest/   programs and kernel modules that are laid over the guest's root
 #	vmlinux  the kernel, uncompressed; kver: its release; qemu: QEMU's major version
 #
-# The cache is $DSM_VM_CACHE, else libdsm-vm in $XDG_CACHE_HOME or ~/.cache. A set is verified
+# The kernel is what Debian calls linux-image-$DSM_VM_KERNEL (default 6.12-ARCHITECTURE; 6.1 is called
+# by the architecture alone). The cache is $DSM_VM_CACHE, else libdsm-vm in $XDG_CACHE_HOME or ~/.cache. A set is verified
 # before it is used again and appears at once, whole; one that is broken is fetched anew.
 # Exit status 77, with the reason on stdout: the download was refused.
 set -u -o pipefail
@@ -17,13 +18,17 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 . "$here/apt.sh"
 
 arch=${1:-amd64}
+kernel=${DSM_VM_KERNEL:-6.12-$arch}
 cache=${DSM_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libdsm-vm}
 # A change of what is fetched or how makes another set.
 recipe=$(cat "$here/fetch.sh" "$here/apt.sh" | sha256sum)
-set=$cache/$arch-${recipe:0:12}
+set=$cache/$arch-linux-$kernel-${recipe:0:12}
 
 host_packages=(busybox-static kmod xz-utils zstd)
 guest_packages=(busybox-static kmod iproute2 ibverbs-utils ibverbs-providers rdmacm-utils perftest)
+
+# Where the host's own programs are of no use, the guest brings what the scripts in it call.
+[[ $arch == amd64 ]] || guest_packages+=(bash coreutils grep mawk sed util-linux mount hostname)
 
 # Stdout and stderr of what fetches are the log.
 exec {out}>&1 {err}>&2
@@ -76,7 +81,7 @@ fetch_host()
 
 fetch_guest()
 {
-	local kernel
+	local package
 
 	rm -rf "$new/apt"
 	apt_init "$new/apt" "$arch"
@@ -84,9 +89,9 @@ fetch_guest()
 		refused "the package lists of Debian 12 for $arch cannot be fetched from $apt_mirror"
 	apt_fetch "$new/guest" "${guest_packages[@]}" ||
 		refused "apt-get cannot fetch ${guest_packages[*]}"
-	kernel=$(apt_dependency "linux-image-6.12-$arch")
-	[[ -n $kernel ]] || failed "Debian has no package linux-image-6.12-$arch"
-	apt_fetch_alone "$new/guest" "$kernel" || refused "apt-get cannot fetch $kernel"
+	package=$(apt_dependency "linux-image-$kernel")
+	[[ -n $package ]] || failed "Debian has no package linux-image-$kernel"
+	apt_fetch_alone "$new/guest" "$package" || refused "apt-get cannot fetch $package"
 	basename "$new"/guest/usr/lib/modules/* >"$new/kver"
 }
 

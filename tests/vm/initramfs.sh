@@ -32,7 +32,8 @@ cp "$set/guest/usr/bin/busybox" "$dir/bin/" && cp "$here/init.sh" "$dir/init" ||
 chmod 755 "$dir/init"
 order=10
 while read -r path; do
-	run_host xz -dc <"$path" >"$dir/modules/$order-$(basename "${path%.xz}")" || exit 1
+	# 6.12's are compressed, 6.1's are not.
+	run_host xz -dcf <"$path" >"$dir/modules/$order-$(basename "${path%.xz}")" || exit 1
 	order=$((order + 1))
 done < <(module_paths)
 ((order > 10)) || { echo "initramfs.sh: no modules in $set" >&2; exit 1; }
