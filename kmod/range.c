@@ -25,9 +25,14 @@ static bool trust_group;
 module_param(trust_group, bool, 0644);
 MODULE_PARM_DESC(trust_group, "whoever may open the device may drop dirty lines");
 
+static bool trusted(void)
+{
+	return READ_ONCE(trust_group) || capable(CAP_SYS_RAWIO);
+}
+
 bool range_discards(void)
 {
-	return IS_ENABLED(CONFIG_ARM64) && (trust_group || capable(CAP_SYS_RAWIO));
+	return IS_ENABLED(CONFIG_ARM64) && trusted();
 }
 
 static bool drops(u32 op)
@@ -112,7 +117,8 @@ static int maintain_runs(struct dsm_cache_range *r, enum dsm_cache_op op, struct
 
 static int range_pinned(struct dsm_cache_range *r, struct page **pages, u64 npages)
 {
-	bool gently = drops(r->op) && !range_discards();
+	/* amd64 has no other way than to write back first. */
+	bool gently = IS_ENABLED(CONFIG_ARM64) && drops(r->op) && !trusted();
 	u64 began_ns = ktime_get_ns();
 	int err;
 
@@ -124,7 +130,7 @@ static int range_pinned(struct dsm_cache_range *r, struct page **pages, u64 npag
 	err = maintain_runs(r, gently ? DSM_CACHE_CLEAN_INVALIDATE : r->op, pages, npages);
 	r->work_ns = ktime_get_ns() - began_ns;
 	r->line_bytes = lines_bytes();
-	r->cleaned = gently;
+	r->cleaned = gently || (drops(r->op) && !IS_ENABLED(CONFIG_ARM64));
 	dsm_cache_unpin(pages, npages);
 	return err;
 }
@@ -132,10 +138,11 @@ static int range_pinned(struct dsm_cache_range *r, struct page **pages, u64 npag
 int range_maintain(struct dsm_cache_range *r)
 {
 	struct page *few[PAGES_ON_STACK], **pages = few;
+	const u64 tagged = r->addr;
 	u64 npages;
 	int err;
 
-	r->addr = untagged_addr(r->addr);
+	r->addr = untagged_addr(tagged);
 	err = range_check(r, &npages);
 	if (err)
 		goto out;
@@ -151,5 +158,6 @@ int range_maintain(struct dsm_cache_range *r)
 out:
 	account_add(err ? ACCOUNT_REFUSED : ACCOUNT_RANGES, 1);
 	trace_dsm_cache_range(r, err);
+	r->addr = tagged;
 	return err;
 }

@@ -119,6 +119,10 @@ wants_test=(
 	"libopenmpi-dev|has_command mpicc"
 	"g++|has_command g++ clang++"
 	"spin|has_command spin"
+	"make|has_command make"
+	"gcc-12|has_command gcc-12"
+	"gcc-aarch64-linux-gnu|has_command aarch64-linux-gnu-gcc-12"
+	"libc6-dev-arm64-cross|test -e /usr/aarch64-linux-gnu/lib/libc.a"
 )
 wants_full_test=(
 	"clang|has_command clang"

@@ -69,7 +69,8 @@ struct dsm_cache_range {
 /*
  * Is the DMA of a device coherent with the processors' caches?
  *
- * bus and name as in /sys/bus/<bus>/devices/<name>; bus is "pci" or "platform".
+ * bus and name as in /sys/bus/<bus>/devices/<name>; bus is "pci" or "platform". The kernel finds it
+ * out when a driver takes the device; until then no device of arm64 is.
  * -EINVAL: not terminated, or another bus; -ENODEV: no such device.
  */
 struct dsm_cache_device {
