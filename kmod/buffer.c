@@ -203,27 +203,11 @@ static void buffer_open(struct vm_area_struct *vma)
 	account_add(ACCOUNT_MAPPINGS, 1);
 }
 
-/* Pages of the file from @pgoff on, before @end, that are there and follow one another in memory.
- */
-static unsigned long run_of(struct buffer *b, unsigned long pgoff, unsigned long end,
-			    struct page *first)
-{
-	unsigned long n = 1;
-	struct page *page;
-
-	while (pgoff + n < end) {
-		page = xa_load(&b->pages, pgoff + n);
-		if (!page || page_to_pfn(page) != page_to_pfn(first) + n)
-			break;
-		n++;
-	}
-	return n;
-}
-
+/* Block by block, though blocks may happen to follow one another: so that one call is one block. */
 static noinline void dsm_cache_clean_mapping(struct buffer *b, unsigned long pgoff,
 					     unsigned long end)
 {
-	struct page *page;
+	struct page *page, *head;
 	unsigned long n;
 
 	mutex_lock(&b->lock);
@@ -231,7 +215,8 @@ static noinline void dsm_cache_clean_mapping(struct buffer *b, unsigned long pgo
 		page = xa_find(&b->pages, &pgoff, end - 1, XA_PRESENT);
 		if (!page)
 			break;
-		n = run_of(b, pgoff, end, page);
+		head = compound_head(page);
+		n = min(end - pgoff, compound_nr(head) - (unsigned long)(page - head));
 		lines_maintain(DSM_CACHE_CLEAN, page, 0, n << PAGE_SHIFT);
 		pgoff += n;
 		cond_resched();

@@ -97,18 +97,20 @@ static unsigned long line_of(unsigned long addr)
 
 static noinline void dsm_cache_clean(unsigned long start, unsigned long end)
 {
+	const unsigned long step = line_bytes;
 	unsigned long line;
 
-	for (line = line_of(start); line < end; line += line_bytes)
+	for (line = line_of(start); line < end; line += step)
 		clean_line(line);
 	lines_done();
 }
 
 static noinline void dsm_cache_clean_invalidate(unsigned long start, unsigned long end)
 {
+	const unsigned long step = line_bytes;
 	unsigned long line;
 
-	for (line = line_of(start); line < end; line += line_bytes)
+	for (line = line_of(start); line < end; line += step)
 		flush_line(line);
 	lines_done();
 }
@@ -116,15 +118,16 @@ static noinline void dsm_cache_clean_invalidate(unsigned long start, unsigned lo
 /* What else lies in the first and the last line is not the caller's to drop. */
 static noinline void dsm_cache_invalidate(unsigned long start, unsigned long end)
 {
+	const unsigned long step = line_bytes;
 	unsigned long line = line_of(start), last = line_of(end);
 
 	if (last != end)
 		flush_line(last);
 	if (line != start) {
 		flush_line(line);
-		line += line_bytes;
+		line += step;
 	}
-	for (; line < last; line += line_bytes)
+	for (; line < last; line += step)
 		drop_line(line);
 	lines_done();
 }
