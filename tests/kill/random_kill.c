@@ -36,11 +36,8 @@ static const struct example {
 	const char *name;
 	double spread_ms;
 } examples[] = {
-	{ "02_counter", 800 },
-	{ "03_producer_consumer", 300 },
-	{ "04_heat", 500 },
-	{ "05_pagerank", 45 },
-	{ "06_wordcount", 35 },
+	{ "02_counter", 800 }, { "03_producer_consumer", 300 }, { "04_heat", 500 },
+	{ "05_pagerank", 45 }, { "06_wordcount", 35 },
 };
 #define EXAMPLES (sizeof(examples) / sizeof(examples[0]))
 
