@@ -50,11 +50,9 @@ const char *verbs_error_cause(enum ibv_wc_status status)
 	}
 }
 
-const char *verbs_error_text(char *buf, size_t len, const struct ibv_wc *wc, const char *what,
-			     unsigned rank, const char *there, const char *here)
+const char *verbs_error_text(char *buf, size_t len, const struct ibv_wc *wc, const char *what)
 {
-	snprintf(buf, len, "%s to rank %u at %s from %s failed (status %d, vendor code %#x): %s",
-		 what, rank, there, here, (int)wc->status, wc->vendor_err,
-		 verbs_error_cause(wc->status));
+	snprintf(buf, len, "%s failed (status %d, vendor code %#x): %s", what, (int)wc->status,
+		 wc->vendor_err, verbs_error_cause(wc->status));
 	return buf;
 }

@@ -11,11 +11,7 @@
 /* The likely cause of a completion's status, and what to look at: the end of a sentence. */
 const char *verbs_error_cause(enum ibv_wc_status status);
 
-/*
- * A whole sentence into buf: which operation to which rank failed, between which addresses, how,
- * and why. Returns buf.
- */
-const char *verbs_error_text(char *buf, size_t len, const struct ibv_wc *wc, const char *what,
-			     unsigned rank, const char *there, const char *here);
+/* The end of a sentence into buf: which operation failed, how, and why. Returns buf. */
+const char *verbs_error_text(char *buf, size_t len, const struct ibv_wc *wc, const char *what);
 
 #endif

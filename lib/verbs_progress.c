@@ -176,8 +176,7 @@ static void on_error(struct transport_verbs *v, const struct verbs_op *op, const
 
 	if (peer->state == VERBS_UP && !peer->broken)
 		verbs_mark_broken(v, op->rank, "%s",
-				  verbs_error_text(text, sizeof(text), wc, op_name(op), op->rank,
-						   peer->address, v->device.addr_text));
+				  verbs_error_text(text, sizeof(text), wc, op_name(op)));
 }
 
 static void on_completion(struct transport_verbs *v, const struct ibv_wc *wc)

@@ -1,0 +1,578 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The RDMA transport as a whole, over a fake of libibverbs and librdmacm (fake_verbs.h): connecting
+ * and its refusals, read chains, grants with data, writes, messages beyond all credits, wake-ups,
+ * failed completions, the end of a peer, locked memory.
+ */
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#ifdef HAVE_VERBS
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/mman.h>
+
+#include "fake_verbs.h"
+
+#include "error.h"
+#include "log.h"
+#include "stats.h"
+#include "verbs_internal.h"
+#include "verbs_window.h"
+
+#define SIZE        2u
+#define SPACE_BYTES (4ul << 20)
+#define TOKEN       "correct horse battery"
+#define SECOND_NS   1000000000ull
+
+struct rank {
+	unsigned id;
+	struct settings settings;
+	struct space space;
+	struct transport *t;
+	const char *token;
+	uint8_t *cards;
+	int status;
+	char text[ERROR_TEXT_MAX];
+	/* what has come */
+	uint64_t got;
+	unsigned ndown;
+	uint8_t pushed[8192]; /* data of the last grant */
+	bool has_pushed;
+	int done; /* status of the last fetch; 1: none */
+	uint64_t grant[TRANSPORT_FETCH_MAX];
+	uint8_t data[3 * 4096];
+};
+
+static struct rank ranks[SIZE];
+static uint8_t cards[SIZE * TRANSPORT_CARD_MAX];
+
+static void on_message(void *ctx, const struct msg *m)
+{
+	struct rank *r = ctx;
+	const uint8_t *data;
+
+	assert_int_equal(m->src, 1 - r->id);
+	if (m->kind == MSG_GRANT_M) {
+		data = r->t->ops->pushed(r->t, m->src, m->page);
+		r->has_pushed = data != NULL;
+		if (data)
+			memcpy(r->pushed, data, sizeof(r->pushed));
+	} else {
+		assert_int_equal(m->word[0], r->got);
+	}
+	r->got++;
+}
+
+static void on_down(void *ctx, unsigned peer)
+{
+	struct rank *r = ctx;
+
+	assert_int_equal(peer, 1 - r->id);
+	r->ndown++;
+}
+
+static const struct transport_handler handler = { .message = on_message, .down = on_down };
+
+static void on_done(struct transport_fetch *f, int status)
+{
+	struct rank *r = f->ctx;
+
+	r->done = status;
+	memcpy(r->grant, f->grant, sizeof(r->grant));
+	if (status == 0)
+		memcpy(r->data, f->data, (size_t)f->n << f->shift << GRANULE_SHIFT);
+}
+
+static void space_make(struct space *s)
+{
+	*s = (struct space){ .base = (uint8_t *)0x7e8000000000, .len_bytes = SPACE_BYTES };
+	s->rank_words = 1;
+	s->segment_bytes = space_segment_bytes(SPACE_BYTES, 1);
+	s->memfd = memfd_create("dsm-test", MFD_CLOEXEC);
+	assert_true(s->memfd >= 0);
+	assert_int_equal(ftruncate(s->memfd, (off_t)s->segment_bytes), 0);
+	s->alias = mmap(NULL, s->segment_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->memfd, 0);
+	assert_ptr_not_equal(s->alias, MAP_FAILED);
+}
+
+static int rank_make(unsigned id)
+{
+	struct rank *r = &ranks[id];
+	struct transport_params p = { .settings = &r->settings,
+				      .space = &r->space,
+				      .rank = id,
+				      .size = SIZE,
+				      .handler = &handler,
+				      .ctx = r };
+
+	memset(r, 0, sizeof(*r));
+	r->id = id;
+	r->settings.timeout_ms = 5000;
+	r->token = TOKEN;
+	r->done = 1;
+	space_make(&r->space);
+	assert_int_equal(transport_verbs_create(&r->t, &p), 0);
+	return r->t->ops->card(r->t, cards + id * TRANSPORT_CARD_MAX);
+}
+
+static void *rank_connect(void *arg)
+{
+	struct rank *r = arg;
+
+	r->status = r->t->ops->connect(r->t, NULL, cards, TRANSPORT_CARD_MAX, r->token,
+				       clock_ns() + SECOND_NS);
+	snprintf(r->text, sizeof(r->text), "%s", error_text());
+	return NULL;
+}
+
+static void connect_both(void)
+{
+	pthread_t other;
+
+	assert_int_equal(pthread_create(&other, NULL, rank_connect, &ranks[1]), 0);
+	rank_connect(&ranks[0]);
+	pthread_join(other, NULL);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	log_set_level(LOG_ERROR);
+	for (unsigned i = 0; i < SIZE; i++)
+		assert_int_equal(rank_make(i), 0);
+	return 0;
+}
+
+static int setup_connected(void **state)
+{
+	setup(state);
+	connect_both();
+	assert_int_equal(ranks[0].status, 0);
+	assert_int_equal(ranks[1].status, 0);
+	for (unsigned i = 0; i < SIZE; i++)
+		assert_int_equal(ranks[i].t->ops->expose(ranks[i].t, i, BLOCK_BYTES), 0);
+	return 0;
+}
+
+static void rank_end(struct rank *r)
+{
+	if (!r->t)
+		return;
+	r->t->ops->destroy(r->t);
+	r->t = NULL;
+	munmap(r->space.alias, r->space.segment_bytes);
+	close(r->space.memfd);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SIZE; i++)
+		rank_end(&ranks[i]);
+	assert_int_equal(fake_mrs, 0);
+	fake_atomics = IBV_ATOMIC_HCA;
+	fake_inline_max = 256;
+	fake_reg_errno = 0;
+	return 0;
+}
+
+static struct transport_verbs *verbs(unsigned id)
+{
+	return verbs_of(ranks[id].t);
+}
+
+static void poll_both(void)
+{
+	for (unsigned k = 0; k < 8; k++)
+		for (unsigned i = 0; i < SIZE; i++)
+			ranks[i].t->ops->poll(ranks[i].t, 64);
+}
+
+static int send_nth(unsigned from, uint64_t n, unsigned slots)
+{
+	struct msg_region m = { .kind = slots > 1 ? MSG_REGION_ADD : MSG_GETS,
+				.slots = (uint8_t)slots,
+				.src = (uint16_t)from };
+
+	((struct msg *)&m)->word[0] = n;
+	return ranks[from].t->ops->send(ranks[from].t, 1 - from, (struct msg *)&m);
+}
+
+/* A granule of the block that lives at rank id. */
+static uint64_t granule_of(unsigned id, unsigned i)
+{
+	return id * GRANULES_PER_BLOCK + i;
+}
+
+static struct transport_fetch fetch_of(unsigned by, uint64_t granule, unsigned n, uint64_t add)
+{
+	return (struct transport_fetch){ .rank = 1 - by,
+					 .granule = granule,
+					 .n = n,
+					 .add = add,
+					 .done = on_done,
+					 .ctx = &ranks[by] };
+}
+
+/*
+ * Connecting
+ */
+
+static void connect__another_token_is_turned_away(void **state)
+{
+	(void)state;
+	ranks[1].token = "another job altogether";
+	connect_both();
+	assert_true(ranks[0].status < 0 && ranks[1].status < 0);
+	assert_int_equal(ranks[1].status, -EPROTO);
+	assert_non_null(strstr(ranks[1].text, "not of this job"));
+	assert_int_equal(ranks[0].status, -ETIMEDOUT);
+	assert_non_null(strstr(ranks[0].text, "missing: 1 at 10.0.0.1"));
+}
+
+static void connect__a_rank_without_rdma_is_named(void **state)
+{
+	(void)state;
+	memset(cards + TRANSPORT_CARD_MAX, 0, TRANSPORT_CARD_MAX);
+	rank_connect(&ranks[0]);
+	assert_int_equal(ranks[0].status, -EHOSTUNREACH);
+	assert_non_null(strstr(ranks[0].text, "rank 1 offers no RDMA"));
+}
+
+static void connect__a_rank_that_left_is_named(void **state)
+{
+	(void)state;
+	rank_end(&ranks[0]);
+	rank_connect(&ranks[1]);
+	assert_int_equal(ranks[1].status, -EHOSTDOWN);
+	assert_non_null(strstr(ranks[1].text, "rank 0 does not listen at 10.0.0.1"));
+}
+
+/*
+ * Reading
+ */
+
+static void fetch__registers_reads_grants_and_data(void **state)
+{
+	struct space *home = &ranks[1].space;
+	struct transport_fetch f = fetch_of(0, granule_of(1, 5), 3, 5);
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		*segment_grant(home, home->alias, granule_of(1, 5 + i)) = 40 + i;
+		memset(segment_page(home->alias, granule_of(1, 5 + i)), 'a' + (int)i, 4096);
+	}
+	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+	assert_int_equal(ranks[0].done, 1);
+	poll_both();
+	assert_int_equal(ranks[0].done, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(ranks[0].grant[i], 40 + i);
+		assert_int_equal(ranks[0].data[i * 4096 + 4095], 'a' + (int)i);
+	}
+	assert_int_equal(space_wire_peek(home, granule_of(1, 5), 0), 1);
+	assert_int_equal(space_wire_peek(home, granule_of(1, 6), 0), 0);
+	assert_int_equal(space_wire_take(home, granule_of(1, 7), 0), 1);
+	assert_int_equal(space_wire_peek(home, granule_of(1, 7), 0), 0);
+	assert_int_equal(ranks[1].got, 0);
+}
+
+/* The words are a sum that carries and wraps; the difference is exact all the same. */
+static void wire_take__survives_carries_and_wraps(void **state)
+{
+	struct space *home = &ranks[1].space;
+	uint64_t g = granule_of(1, 9), *word = space_wire_readers(home, g);
+
+	(void)state;
+	srandom(3);
+	for (unsigned i = 0; i < 100000; i++) {
+		uint64_t set = 0;
+
+		for (unsigned k = 0; k < 4; k++) {
+			uint64_t bit = 1ull << random() % 64;
+
+			if (!(set & bit))
+				__atomic_fetch_add(word, bit, __ATOMIC_SEQ_CST);
+			set |= bit;
+		}
+		assert_int_equal(space_wire_peek(home, g, 0), set);
+		assert_int_equal(space_wire_take(home, g, 0), set);
+	}
+}
+
+static void fetch__key_is_asked_for_once(void **state)
+{
+	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 0);
+	unsigned before;
+
+	(void)state;
+	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+	poll_both();
+	assert_int_equal(ranks[0].done, 0);
+	before = fake_posted;
+	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+	poll_both();
+	assert_int_equal(fake_posted - before, 2);
+	/* Withdrawn and exposed anew: the old key is forgotten. */
+	for (unsigned i = 0; i < SIZE; i++)
+		ranks[i].t->ops->withdraw(ranks[i].t, 1, 1);
+	assert_int_equal(ranks[1].t->ops->expose(ranks[1].t, 1, BLOCK_BYTES), 0);
+	before = fake_posted;
+	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+	poll_both();
+	assert_int_equal(fake_posted - before, 3);
+}
+
+static void fetch__of_a_block_that_is_not_exposed_goes_by_message(void **state)
+{
+	struct transport_fetch f = fetch_of(1, granule_of(1, 0), 1, 1);
+
+	(void)state;
+	/* Block 1 is rank 1's own: at rank 0 it is not exposed. */
+	assert_int_equal(ranks[1].t->ops->fetch(ranks[1].t, &f), 1);
+	poll_both();
+	assert_int_equal(ranks[1].done, -EAGAIN);
+}
+
+static int setup_without_atomics(void **state)
+{
+	fake_atomics = IBV_ATOMIC_NONE;
+	fake_inline_max = 0;
+	return setup_connected(state);
+}
+
+static void fetch__without_remote_atomics_goes_by_message(void **state)
+{
+	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 1);
+
+	(void)state;
+	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), -EAGAIN);
+	for (unsigned i = 0; i < 1000; i++)
+		assert_int_equal(send_nth(0, i, i % 3 ? 1 : 4), 0);
+	for (unsigned i = 0; i < 100; i++)
+		poll_both();
+	assert_int_equal(ranks[1].got, 1000);
+}
+
+/*
+ * Messages, grants, writes
+ */
+
+static void send__in_order_beyond_all_credits(void **state)
+{
+	uint64_t sent[SIZE] = { 0 };
+
+	(void)state;
+	srandom(5);
+	for (unsigned k = 0; k < 3000; k++) {
+		unsigned i = (unsigned)random() % SIZE;
+
+		for (unsigned n = (unsigned)random() % 40; n; n--)
+			assert_int_equal(send_nth(i, sent[i]++, random() % 9 ? 1 : 4), 0);
+		i = (unsigned)random() % SIZE;
+		ranks[i].t->ops->poll(ranks[i].t, 1 + (int)random() % 64);
+	}
+	for (unsigned k = 0; k < 20000; k++)
+		poll_both();
+	for (unsigned i = 0; i < SIZE; i++)
+		assert_int_equal(ranks[i].got, sent[1 - i]);
+	assert_int_equal(ranks[0].ndown + ranks[1].ndown, 0);
+}
+
+static void push__data_is_there_when_the_grant_is(void **state)
+{
+	struct transport *home = ranks[0].t;
+	struct msg m = { .kind = MSG_GRANT_M, .slots = 1, .page = granule_of(0, 4) };
+
+	(void)state;
+	fake_hold(verbs(1)->peers[0].id);
+	memset(segment_page(ranks[0].space.alias, m.page), 'x', 8192);
+	assert_int_equal(home->ops->push(home, 1, m.page, 8192), 0);
+	assert_int_equal(home->ops->send(home, 1, &m), 0);
+	assert_int_equal(send_nth(0, 1, 1), 0);
+	poll_both();
+	/* The page is being read: neither the grant nor what follows is delivered. */
+	assert_int_equal(ranks[1].got, 0);
+	fake_let_go(verbs(1)->peers[0].id);
+	poll_both();
+	assert_int_equal(ranks[1].got, 2);
+	assert_true(ranks[1].has_pushed);
+	assert_int_equal(ranks[1].pushed[0], 'x');
+	assert_int_equal(ranks[1].pushed[8191], 'x');
+	/* A grant without data brings none. */
+	assert_int_equal(home->ops->send(home, 1, &m), 0);
+	poll_both();
+	assert_int_equal(ranks[1].got, 3);
+	assert_false(ranks[1].has_pushed);
+}
+
+static void write__more_than_the_arena_holds(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 0);
+	uint8_t *own = ranks[0].space.alias, *home = ranks[1].space.alias;
+
+	(void)state;
+	assert_int_equal(t->ops->fetch(t, &f), 1); /* learns the key */
+	poll_both();
+	for (unsigned round = 0; round < 20; round++) {
+		memset(segment_page(own, granule_of(1, 0)), (int)round + 1, BLOCK_BYTES);
+		assert_int_equal(t->ops->write(t, 1, granule_of(1, 0), BLOCK_BYTES), 0);
+		assert_int_equal(segment_page(home, granule_of(1, 511))[4095], round + 1);
+	}
+	for (unsigned i = 0; i < 10000; i++)
+		assert_int_equal(t->ops->write(t, 1, granule_of(1, i % 512), 4096), 0);
+	poll_both();
+	assert_int_equal(verbs(0)->staging.units_used, 0);
+	assert_int_equal(verbs(0)->landing.units_used, 0);
+	assert_int_equal(ranks[0].ndown, 0);
+}
+
+static void sleep__what_comes_makes_the_descriptor_readable(void **state)
+{
+	struct transport *t = ranks[1].t;
+	struct pollfd p = { .fd = t->fd, .events = POLLIN };
+
+	(void)state;
+	poll_both();
+	t->ops->sleep(t, true);
+	assert_false(t->ops->pending(t));
+	assert_int_equal(poll(&p, 1, 0), 0);
+	assert_int_equal(send_nth(0, 0, 1), 0);
+	assert_int_equal(poll(&p, 1, 0), 1);
+	t->ops->sleep(t, false);
+	assert_true(t->ops->pending(t));
+	assert_int_equal(t->ops->poll(t, 64), 1);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	/* Asleep all the time: it is armed again by each poll. */
+	t->ops->sleep(t, true);
+	for (unsigned i = 1; i < 5; i++) {
+		assert_int_equal(send_nth(0, i, 1), 0);
+		assert_int_equal(poll(&p, 1, 0), 1);
+		assert_int_equal(t->ops->poll(t, 64), 1);
+		assert_int_equal(poll(&p, 1, 0), 0);
+	}
+}
+
+/*
+ * Ends
+ */
+
+static void fail__what_is_under_way_ends_with_the_peer(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_fetch f[2] = { fetch_of(0, granule_of(1, 0), 1, 1),
+					fetch_of(0, granule_of(1, 8), 2, 3) };
+
+	(void)state;
+	assert_int_equal(t->ops->fetch(t, &f[0]), 1);
+	poll_both();
+	assert_int_equal(ranks[0].done, 0);
+	ranks[0].done = 1;
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(t->ops->fetch(t, &f[1]), 1);
+	((struct fake_id *)verbs(0)->peers[1].id)->qp->fail = IBV_WC_RETRY_EXC_ERR;
+	fake_let_go(verbs(0)->peers[1].id);
+	for (unsigned i = 0; i < 2; i++) {
+		verbs(1)->look = true;
+		poll_both();
+	}
+	assert_int_equal(ranks[0].done, -EHOSTDOWN);
+	assert_int_equal(ranks[0].ndown, 1);
+	assert_int_equal(ranks[1].ndown, 1);
+	assert_int_equal(t->ops->fetch(t, &f[0]), -EHOSTDOWN);
+	assert_int_equal(send_nth(0, 0, 1), -EHOSTDOWN);
+	assert_int_equal(t->ops->write(t, 1, granule_of(1, 0), 4096), -EHOSTDOWN);
+	poll_both();
+	assert_int_equal(ranks[0].ndown, 1);
+	assert_int_equal(verbs(0)->landing.units_used, 0);
+}
+
+static void leave__last_messages_come_first(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 40; i++)
+		assert_int_equal(send_nth(0, i, 1), 0);
+	rank_end(&ranks[0]);
+	for (unsigned i = 0; i < 10; i++)
+		ranks[1].t->ops->poll(ranks[1].t, 64);
+	assert_int_equal(ranks[1].got, 40);
+	assert_int_equal(ranks[1].ndown, 1);
+}
+
+static void beat__a_silent_peer_is_asked(void **state)
+{
+	(void)state;
+	verbs(0)->beat_ns = 0;
+	poll_both();
+	assert_int_equal(ranks[0].ndown, 0);
+	((struct fake_id *)verbs(0)->peers[1].id)->qp->fail = IBV_WC_RETRY_EXC_ERR;
+	poll_both();
+	assert_int_equal(ranks[0].ndown, 1);
+}
+
+/*
+ * Memory
+ */
+
+static void expose__beyond_the_limit_is_refused_before_it_is_tried(void **state)
+{
+	struct transport_verbs *v = verbs(0);
+	unsigned mrs = fake_mrs;
+
+	(void)state;
+	v->limit_bytes = v->locked_bytes + BLOCK_BYTES;
+	fake_reg_errno = EIO;
+	assert_int_equal(ranks[0].t->ops->expose(ranks[0].t, 1, BLOCK_BYTES), -ENOMEM);
+	assert_non_null(strstr(error_text(), "a home block must be locked"));
+	v->limit_bytes = UINT64_MAX;
+	assert_int_equal(ranks[0].t->ops->expose(ranks[0].t, 1, BLOCK_BYTES), -EIO);
+	assert_non_null(strstr(error_text(), "fake0"));
+	assert_int_equal(fake_mrs, mrs);
+	assert_int_equal(v->table[1], 0);
+}
+
+#define CONNECTED(f) cmocka_unit_test_setup_teardown(f, setup_connected, teardown)
+#define ALONE(f)     cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		ALONE(connect__another_token_is_turned_away),
+		ALONE(connect__a_rank_without_rdma_is_named),
+		ALONE(connect__a_rank_that_left_is_named),
+		CONNECTED(fetch__registers_reads_grants_and_data),
+		CONNECTED(wire_take__survives_carries_and_wraps),
+		CONNECTED(fetch__key_is_asked_for_once),
+		CONNECTED(fetch__of_a_block_that_is_not_exposed_goes_by_message),
+		cmocka_unit_test_setup_teardown(fetch__without_remote_atomics_goes_by_message,
+						setup_without_atomics, teardown),
+		CONNECTED(send__in_order_beyond_all_credits),
+		CONNECTED(push__data_is_there_when_the_grant_is),
+		CONNECTED(write__more_than_the_arena_holds),
+		CONNECTED(sleep__what_comes_makes_the_descriptor_readable),
+		CONNECTED(fail__what_is_under_way_ends_with_the_peer),
+		CONNECTED(leave__last_messages_come_first),
+		CONNECTED(beat__a_silent_peer_is_asked),
+		CONNECTED(expose__beyond_the_limit_is_refused_before_it_is_tried),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+#else
+
+int main(void)
+{
+	puts("skipped: this libdsm was built without libibverbs and librdmacm");
+	return 77;
+}
+
+#endif
