@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: MIT
 #
 # All tests: formatting; gcc and clang builds; address, undefined-behaviour and thread sanitizers;
-# line coverage. Installs what is missing. Builds are kept in build/, one directory a step.
+# line coverage; guests in QEMU. Installs what is missing. Builds are kept in build/, one directory a step.
 set -u
 # shellcheck source=tools/common.sh
 . "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/common.sh"
 
 limit_s=2400 # of everything
-steps=(format main clang asan tsan coverage)
+steps=(format main clang asan tsan coverage vm)
 results=()
 failures=()
 wrapper=() # what ctest runs under
@@ -32,16 +32,17 @@ left_s()
 }
 
 # run_ctest DIRECTORY [OPTION...]: unit tests side by side, also under valgrind, then the others one
-# by one, because each of them has several ranks. Counts go to `counts`.
+# by one, because each of them has several ranks; those in guests have a step of their own. Counts
+# go to `counts`.
 run_ctest()
 {
-	local dir=$1 status=0 log alone='^(unit|valgrind)$'
+	local dir=$1 status=0 log alone='^(unit|valgrind)$' not_here='^(unit|valgrind|vm|kmod)$'
 	local -a ctest=("${wrapper[@]}" ctest --output-on-failure --timeout 120 --no-tests=ignore --test-dir "$dir")
 
 	log=$top/build/log/ctest-${dir##*/}
 	shift
 	limited "$(left_s)" "${ctest[@]}" "$@" -O "$log-unit.log" -L "$alone" -j 2 || status=1
-	limited "$(left_s)" "${ctest[@]}" "$@" -O "$log.log" -LE "$alone" || status=1
+	limited "$(left_s)" "${ctest[@]}" "$@" -O "$log.log" -LE "$not_here" || status=1
 	counts=$(awk '/tests passed,/ { failed += $4; all += $NF }
 		/\*\*\*Skipped/ { skipped++ }
 		END { printf "%d tests, %d failed, %d skipped", all, failed, skipped }' \
@@ -152,6 +153,20 @@ step_coverage()
 	run_ctest "$dir" -L 'unit|mpi|kill|examples' || status=1
 	print_coverage "$dir" || status=1
 	counts+=", line coverage $(cat "$dir/percent" 2>/dev/null)"
+	return $status
+}
+
+# Guests are slow and know nothing of compilers, so once, on the build of step main.
+step_vm()
+{
+	local log=$top/build/log/ctest-vm.log status=0
+
+	make_build "$top/build" || return 1
+	limited "$(left_s)" ctest --output-on-failure --no-tests=error --test-dir "$top/build" \
+		-L '^(vm|kmod)$' -O "$log" || status=1
+	counts=$(awk '/tests passed,/ { printf "%d tests, %d failed", $NF, $4 }
+		/\*\*\*Skipped/ { skipped++ }
+		END { if (skipped) printf ", %d skipped", skipped }' "$log")
 	return $status
 }
 

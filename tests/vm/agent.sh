@@ -8,6 +8,7 @@
 # side by side. "ready 0" says that the guest is up.
 # shellcheck source=/dev/null
 . /run/lab/config
+: "${lab_guest:?}" "${lab_guests:?}" "${lab_rxe:?}" "${lab_top:?}"
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 # This machine's business, and not a program's: all is root's here.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
@@ -31,12 +32,6 @@ network()
 	fi
 }
 
-rxe()
-{
-	modprobe -a crc32_generic rdma_rxe ib_uverbs rdma_ucm &&
-		rdma link add rxe0 type rxe netdev eth0
-}
-
 run_job()
 {
 	setsid timeout -k 5 "$2" bash "/run/lab/jobs/$1/command" \
@@ -46,7 +41,7 @@ run_job()
 
 exec {channel}<>"$(echo /dev/vport*p1)"
 network
-((lab_rxe == 0)) || rxe || echo "agent: no rxe" >/dev/console
+((lab_rxe == 0)) || "$lab_top/tools/rxe-setup.sh" up eth0 >/dev/console 2>&1
 echo "ready 0" >&"$channel"
 while read -r job limit_s <&"$channel"; do
 	run_job "$job" "$limit_s" &

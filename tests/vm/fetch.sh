@@ -1,16 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# fetch.sh [ARCHITECTURE]: what guests are made of, as Debian packages unpacked into a cache; prints
-# the directory that holds it. Touches none of the machine's own packages and needs no privilege.
+# fetch.sh [ARCHITECTURE]: what guests (amd64, arm64) are made of, as Debian packages unpacked into a
+# cache; prints the directory that holds it. Touches none of the machine's own packages and needs no
+# privilege. The kernel is Debian's linux-image-$DSM_VM_KERNEL: 6.12-ARCHITECTURE if that is not
+# given; ARCHITECTURE alone is 6.1.
 #
-#	host/    QEMU, busybox and kmod, with all their libraries, to run here
-#	guest/   programs and kernel modules that are laid over the guest's root
-#	vmlinux  the kernel, uncompressed; kver: its release; qemu: QEMU's major version
+#	host/    QEMU, busybox, kmod and unpackers with all their libraries, to run here (a link to
+#	         a set of its own, which holds QEMU's major version in the file qemu)
+#	guest/   programs and kernel modules for the guest's root
+#	vmlinux  the kernel, uncompressed; kver: its release
 #
-# The kernel is what Debian calls linux-image-$DSM_VM_KERNEL (default 6.12-ARCHITECTURE; 6.1 is called
-# by the architecture alone). The cache is $DSM_VM_CACHE, else libdsm-vm in $XDG_CACHE_HOME or ~/.cache. A set is verified
-# before it is used again and appears at once, whole; one that is broken is fetched anew.
+# The cache is $DSM_VM_CACHE, else libdsm-vm in $XDG_CACHE_HOME or ~/.cache. A set appears at once,
+# whole, and is verified each time it is used; one that is broken is fetched anew.
 # Exit status 77, with the reason on stdout: the download was refused.
 set -u -o pipefail
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
@@ -19,16 +21,20 @@ here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 
 arch=${1:-amd64}
 kernel=${DSM_VM_KERNEL:-6.12-$arch}
-cache=${DSM_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libdsm-vm}
-# A change of what is fetched or how makes another set.
-recipe=$(cat "$here/fetch.sh" "$here/apt.sh" | sha256sum)
-set=$cache/$arch-linux-$kernel-${recipe:0:12}
-
+suites=(bookworm bookworm-updates bookworm-security)
 host_packages=(busybox-static kmod xz-utils zstd)
 guest_packages=(busybox-static kmod iproute2 ibverbs-utils ibverbs-providers rdmacm-utils perftest)
-
 # Where the host's own programs are of no use, the guest brings what the scripts in it call.
 [[ $arch == amd64 ]] || guest_packages+=(bash coreutils grep mawk sed util-linux mount hostname)
+
+cache=${DSM_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libdsm-vm}
+# A change of what is fetched, or how, makes other sets.
+recipe=$(cat "$here/fetch.sh" "$here/apt.sh" | sha256sum)
+recipe=${recipe:0:12}
+host=host-$arch-$recipe
+set=guest-$kernel-$recipe
+log=$cache/fetch.log
+new=
 
 # Stdout and stderr of what fetches are the log.
 exec {out}>&1 {err}>&2
@@ -46,53 +52,85 @@ failed()
 	exit 1
 }
 
-# manifest DIRECTORY: a line for each file that is used, in a fixed order.
+#
+# Sets
+#
+
+# manifest DIRECTORY: a line for each of its files, in a fixed order.
 manifest()
 {
 	(cd "$1" && find . -type f ! -name manifest -print0 | LC_ALL=C sort -z |
 		xargs -0 sha256sum)
 }
 
-# run_host PROGRAM [ARGUMENT...]: one of host/, with the libraries that came with it.
-run_host()
+usable()
 {
-	"$here/run_host.sh" "$new/host" "$@"
+	[[ -f $1/manifest ]] && cmp -s "$1/manifest" <(manifest "$1") && touch "$1"
 }
 
-fetch_host()
+# provide SET MAKER: the set is there; else MAKER makes it, in the directory new.
+provide()
+{
+	usable "$cache/$1" && return
+	new=$(mktemp -d "$cache/new.XXXXXX") || failed "$cache cannot be written"
+	chmod 755 "$new"
+	"$2"
+	rm -rf "${new:?}/apt" "$new"/{.,guest}/usr/share/{doc,man,locale,info}
+	manifest "$new" >"$new/manifest" || failed "the manifest cannot be written"
+	rm -rf "${cache:?}/$1"
+	mv "$new" "$cache/$1" || failed "$cache/$1 cannot be made"
+}
+
+#
+# What runs here
+#
+
+make_host()
 {
 	local system=qemu-system-x86
 
 	[[ $arch == amd64 ]] || system=qemu-system-arm
 	apt_init "$new/apt" amd64
-	apt_suites bookworm bookworm-updates bookworm-security ||
+	apt_suites "${suites[@]}" ||
 		refused "the package lists of Debian 12 cannot be fetched from $apt_mirror"
-	apt_fetch "$new/host" "${host_packages[@]}" || refused "apt-get cannot fetch ${host_packages[*]}"
-	# QEMU 10 where backports can be reached; 7.2 emulates cmpxchg16b in a way that crashes 6.12.
-	if apt_suites bookworm bookworm-updates bookworm-security bookworm-backports &&
-		apt_fetch "$new/host" -t bookworm-backports "$system"; then
-		echo 10 >"$new/qemu"
-	else
-		apt_suites bookworm bookworm-updates bookworm-security &&
-			apt_fetch "$new/host" "$system" || refused "apt-get cannot fetch $system"
-		echo 7 >"$new/qemu"
-	fi
+	apt_fetch "$new" "${host_packages[@]}" || refused "apt-get cannot fetch ${host_packages[*]}"
+	# QEMU 10 where backports can be reached, else 7.2.
+	echo 10 >"$new/qemu"
+	apt_suites "${suites[@]}" bookworm-backports &&
+		apt_fetch "$new" -t bookworm-backports "$system" && return
+	echo 7 >"$new/qemu"
+	apt_suites "${suites[@]}" || refused "the package lists are gone"
+	apt_fetch "$new" "$system" || refused "apt-get cannot fetch $system"
 }
 
-fetch_guest()
+run_host()
 {
-	local package
+	"$here/run_host.sh" "$cache/$host" "$@"
+}
 
-	rm -rf "$new/apt"
+#
+# What runs in guests
+#
+
+make_guest()
+{
+	local package kver
+
 	apt_init "$new/apt" "$arch"
-	apt_suites bookworm bookworm-updates bookworm-security ||
+	apt_suites "${suites[@]}" ||
 		refused "the package lists of Debian 12 for $arch cannot be fetched from $apt_mirror"
 	apt_fetch "$new/guest" "${guest_packages[@]}" ||
 		refused "apt-get cannot fetch ${guest_packages[*]}"
 	package=$(apt_dependency "linux-image-$kernel")
-	[[ -n $package ]] || failed "Debian has no package linux-image-$kernel"
+	[[ -n $package ]] || failed "Debian 12 has no package linux-image-$kernel"
 	apt_fetch_alone "$new/guest" "$package" || refused "apt-get cannot fetch $package"
-	basename "$new"/guest/usr/lib/modules/* >"$new/kver"
+	kver=$(basename "$new"/guest/usr/lib/modules/*)
+	echo "$kver" >"$new/kver"
+	run_host depmod -b "$new/guest" "$kver" || failed "depmod fails"
+	"extract_$arch" "$new/guest/boot/vmlinuz-$kver" >"$new/vmlinux" ||
+		failed "the kernel cannot be extracted"
+	rm -rf "$new/guest/boot"
+	ln -s "../$host" "$new/host"
 }
 
 # little_endian FILE OFFSET BYTES: the number that is there.
@@ -124,41 +162,22 @@ extract_arm64()
 	cat "$1"
 }
 
-make_set()
+main()
 {
-	fetch_host
-	fetch_guest
-	rm -rf "$new/apt" "$new"/{host,guest}/usr/share/{doc,man,locale,info}
-	run_host depmod -b "$new/guest" "$(cat "$new/kver")" || failed "depmod fails"
-	"extract_$arch" "$new/guest/boot/vmlinuz-$(cat "$new/kver")" >"$new/vmlinux" ||
-		failed "the kernel cannot be extracted"
-	rm -rf "$new/guest/boot"
-	manifest "$new" >"$new/manifest" || failed "the manifest cannot be written"
-}
-
-usable()
-{
-	[[ -f $set/manifest ]] && cmp -s "$set/manifest" <(manifest "$set") && touch "$set"
+	for program in apt-get dpkg-deb; do
+		command -v $program >/dev/null ||
+			refused "there is no $program here, to fetch Debian packages with"
+	done
+	# Sets that nobody used for long, and what an interrupted fetch left.
+	find "$cache" -mindepth 1 -maxdepth 1 -type d \( -name 'new.*' -o -mtime +14 \) \
+		-exec rm -rf {} +
+	provide "$host" make_host
+	provide "$set" make_guest
 }
 
 mkdir -p "$cache" || exit 1
-log=$cache/fetch-$arch.log
 exec {lock}>"$cache/lock"
 flock "$lock"
-if ! usable; then
-	for program in apt-get dpkg-deb; do
-		command -v $program >/dev/null || {
-			echo "skipped: there is no $program here to fetch Debian packages with"
-			exit 77
-		}
-	done
-	# Sets that nobody used for long, and what an interrupted fetch left.
-	find "$cache" -mindepth 1 -maxdepth 1 -type d \( -name '*-new.*' -o -mtime +14 \) \
-		-exec rm -rf {} +
-	new=$(mktemp -d "$cache/$arch-new.XXXXXX") || exit 1
-	trap 'rm -rf "$new"' EXIT
-	chmod 755 "$new"
-	make_set >"$log" 2>&1 {lock}>&-
-	mv "$new" "$set" || exit 1
-fi
-echo "$set"
+trap '[[ -z $new ]] || rm -rf "$new"' EXIT
+main >"$log" 2>&1 {lock}>&-
+echo "$cache/$set"

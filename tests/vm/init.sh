@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # SPDX-License-Identifier: MIT
 #
 # A guest's first program: makes its root and hands over to agent.sh there.
@@ -6,7 +7,7 @@
 # The root is an overlay: at the bottom the host's own / (shared read-only; a guest of another
 # architecture has none), over it what was fetched for guests, and a tmpfs takes what is written. So
 # all that is installed on the host, and the build, is there and is the guest's own to change.
-# Directories named in the configuration are shared once more, at their own paths.
+# Directories named in the configuration are shared and laid under the same way, at their own paths.
 bb=/bin/busybox
 
 die()
@@ -22,14 +23,25 @@ share()
 		die "cannot mount $1 at $2"
 }
 
+# layer LOWER NAME DIRECTORY: what LOWER has, and what is written goes into memory.
+layer()
+{
+	$bb mkdir -p "/upper/$2/files" "/upper/$2/work" "$3"
+	$bb mount -t overlay -o "lowerdir=$1,upperdir=/upper/$2/files,workdir=/upper/$2/work" \
+		overlay "$3" || die "cannot lay $1 under $3"
+}
+
 $bb mount -t proc proc /proc
 $bb mount -t sysfs sysfs /sys
 $bb mount -t devtmpfs dev /dev
+$bb ln -s /proc/self/fd /dev/fd # as udev would
 for module in /modules/*; do
 	$bb insmod "$module" || die "cannot load $module"
 done
 share lab /lab cache=none
+# shellcheck source=/dev/null
 . /lab/config
+: "${lab_base:?}" "${lab_expose:?}"
 
 lower=
 share guest /lower/guest ro,cache=loose
@@ -37,11 +49,9 @@ if [ "$lab_base" = 1 ]; then
 	share base /lower/base ro,cache=loose
 	lower=/lower/base:
 fi
-$bb mkdir -p /upper /root
+$bb mkdir -p /upper
 $bb mount -t tmpfs -o size=75% upper /upper
-$bb mkdir /upper/files /upper/work
-$bb mount -t overlay -o "lowerdir=$lower/lower/guest,upperdir=/upper/files,workdir=/upper/work" \
-	overlay /root || die "cannot make the root"
+layer "$lower/lower/guest" root /root
 for dir in proc sys dev tmp run root var/tmp; do
 	$bb mkdir -p "/root/$dir"
 done
@@ -51,7 +61,8 @@ done
 i=0
 for dir in $lab_expose; do
 	# cache=mmap: what the host builds anew is seen.
-	share "expose$i" "/root$dir" ro,cache=mmap
+	share "expose$i" "/lower/expose$i" ro,cache=mmap
+	layer "/lower/expose$i" "expose$i" "/root$dir"
 	i=$((i + 1))
 done
 $bb mkdir -p /root/run/lab /root/lib/modules

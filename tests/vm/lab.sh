@@ -15,6 +15,8 @@
 #	lab_off                            end them all
 #
 # Status 124: ended at its limit. Status 250: the guest is gone.
+#
+# shellcheck disable=SC2054 # the commas in arrays are QEMU's
 
 lab_here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 lab_top=$(realpath "$lab_here/../..")
@@ -25,11 +27,10 @@ lab_memory_mib=${DSM_VM_MEMORY_MIB:-512}
 lab_rxe=${DSM_VM_RXE:-1}
 lab_life_s=${DSM_VM_LIFE_S:-900}           # no guest lives longer
 lab_boot_s=${DSM_VM_BOOT_S:-120}
-lab_expose=(${DSM_VM_EXPOSE:-} "$lab_top") # directories that guests see at their own paths
+read -r -a lab_expose <<<"${DSM_VM_EXPOSE:-} $lab_top" # what guests see at its own path
 lab_dir=
 lab_guests=0
 lab_leash=(setpriv --pdeathsig KILL) # guests end with this process
-lab_pids=()
 declare -A lab_answers=()
 
 # lab_fetch: sets lab_set. Status 77, with the reason on stdout: the download was refused.
@@ -45,7 +46,7 @@ lab_qemu()
 	local dir=$lab_dir/$1 i=0 expose
 
 	lab_command=("$lab_here/run_host.sh" "$lab_set/host")
-	lab_machine "$(cat "$lab_set/qemu")"
+	lab_machine "$(cat "$lab_set/host/qemu")"
 	lab_command+=(
 		-L "$lab_set/host/usr/share/qemu" -L "$lab_set/host/usr/share/seabios"
 		-nodefaults -no-user-config -no-reboot -display none
@@ -132,11 +133,12 @@ lab_start_guest()
 		lab_base=$base
 		lab_rxe=$lab_rxe
 		lab_expose="${lab_expose[*]}"
+		lab_top=$lab_top
 	END
 	lab_qemu "$1"
 	"${lab_leash[@]}" bash "$lab_here/guest.sh" "$dir" "$lab_life_s" "${lab_command[@]}" \
 		</dev/null >"$dir/guest.log" 2>&1 &
-	lab_pids+=($!)
+	echo $! >"$dir/keeper"
 	if ! read -r -t 30 greeting <>"$dir/qmp.out" || ! lab_qmp "$1" qmp_capabilities; then
 		echo "lab: QEMU of guest $1 does not start: ${greeting:-no greeting}" >&2
 		cat "$dir/qemu.log" "$dir/guest.log" >&2
@@ -229,6 +231,7 @@ lab_await()
 {
 	local out=$lab_dir/${1%%/*}/share/jobs/${1##*/}/out
 
+	# shellcheck disable=SC2016 # expanded there
 	timeout "$3" bash -c 'grep -q -m 1 -e "$1" < <(exec tail -s 0.1 -n +1 -f "$2")' \
 		await "$2" "$out"
 }
@@ -266,10 +269,11 @@ lab_off()
 	local guest
 
 	for ((guest = 1; guest <= lab_guests; guest++)); do
-		[[ -e $lab_dir/$guest/gone || ! -s $lab_dir/$guest/pid ]] || lab_kill "$guest" 2>/dev/null
+		[[ -s $lab_dir/$guest/pid ]] || continue
+		[[ -e $lab_dir/$guest/gone ]] || lab_kill "$guest" 2>/dev/null
+		# Not always a child of this process, so not wait.
+		tail -s 0.05 --pid="$(cat "$lab_dir/$guest/keeper")" -f /dev/null
 	done
-	((${#lab_pids[@]} == 0)) || wait "${lab_pids[@]}"
-	lab_pids=()
 	[[ -z $lab_dir ]] || rm -rf "$lab_dir"
 	lab_dir=
 	lab_guests=0
