@@ -95,18 +95,18 @@ static int choose(struct transport_mux *m, const struct rankset *peers, const ui
 	return 0;
 }
 
-/* The way of the own rank, for what needs no connection. */
-static void choose_own(struct transport_mux *m, const struct rankset set[WAYS])
+/* A way that no peer takes goes; one that stays is the own rank's, for what needs no connection. */
+static void keep_used(struct transport_mux *m, const struct rankset set[WAYS])
 {
-	for (int i = WAYS - 1; i >= 0; i--) {
+	for (int i = 0; i < WAYS; i++) {
 		if (!m->way[i])
 			continue;
-		if (rankset_empty(&set[i]) && m->via[m->rank]) {
-			m->way[i]->ops->destroy(m->way[i]);
-			m->way[i] = NULL;
+		if (!rankset_empty(&set[i])) {
+			m->via[m->rank] = m->way[i];
 			continue;
 		}
-		m->via[m->rank] = m->way[i];
+		m->way[i]->ops->destroy(m->way[i]);
+		m->way[i] = NULL;
 	}
 }
 
@@ -131,14 +131,14 @@ static int mux_connect(struct transport *t, const struct rankset *peers, const u
 	if (rc)
 		return rc;
 	for (int i = 0; i < WAYS && rc == 0; i++)
-		if (m->way[i] && (!rankset_empty(&set[i]) || i == WAY_SHM))
+		if (m->way[i] && !rankset_empty(&set[i]))
 			rc = m->way[i]->ops->connect(m->way[i], &set[i], cards + card_at[i], stride,
 						     token, deadline_ns);
 	if (rc)
 		return rc;
 	log_info("%u ranks by shared memory, %u by RDMA", rankset_count(&set[WAY_SHM]),
 		 rankset_count(&set[WAY_VERBS]));
-	choose_own(m, set);
+	keep_used(m, set);
 	return watch(m);
 }
 

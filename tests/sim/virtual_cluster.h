@@ -108,6 +108,7 @@ struct cluster {
 	unsigned n;
 	unsigned nblocks;
 	enum cluster_mode mode;
+	bool no_chains; /* chains end -EAGAIN: nothing is to be had one-sidedly */
 	struct vrank *rank;
 	struct cds_list_head *queue; /* of n * n: from * n + to */
 	struct cds_list_head chains;

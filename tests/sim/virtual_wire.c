@@ -171,6 +171,8 @@ int virtual_fetch(void *env, struct transport_fetch *f)
 		      (unsigned long long)f->granule, (unsigned long long)f->add);
 	if (rankset_has(&v->protocol.down, f->rank))
 		return -EHOSTDOWN;
+	if (c->no_chains)
+		return -EAGAIN;
 	if (c->mode == CLUSTER_SHM) {
 		for (unsigned step = 0; step < 3 * f->n; step++) {
 			cluster_preempt(c);

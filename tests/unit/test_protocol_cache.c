@@ -78,6 +78,31 @@ static void cache_read__who_needs_a_refused_prefetch_gets_it(void **state)
 	finish(c);
 }
 
+static void cache_read__what_no_chain_reaches_goes_by_message(void **state)
+{
+	struct cluster *c = cluster_create(3, 1, CLUSTER_RDMA, MANY, 1);
+	uint64_t first = cluster_page(c, 0, 0), second = cluster_page(c, 0, 1);
+
+	(void)state;
+	c->no_chains = true;
+	cache_read(cluster_rank(c, 1), first, 1, false);
+	cluster_expect(c, 1, 0, MSG_GETS);
+	cluster_expect(c, 0, 1, MSG_GRANT_S);
+	assert_true(cluster_load(c, 1, first, 0));
+	assert_true(has_bit(c, 1, first));
+	/* Nothing was registered for what was to come with it: a chain does it later. */
+	assert_false(has_bit(c, 1, second));
+	c->no_chains = false;
+	cache_read(cluster_rank(c, 1), second, 0, false);
+	cluster_chain_finish(c, 1);
+	assert_true(has_bit(c, 1, second));
+	write_in(c, 2, first);
+	write_in(c, 2, second);
+	assert_int_equal(state_of(c, 1, first), PAGE_INVALID);
+	assert_int_equal(state_of(c, 1, second), PAGE_INVALID);
+	finish(c);
+}
+
 static void cache_read__fault_on_a_page_that_is_here_maps_it_again(void **state)
 {
 	uint64_t page;
@@ -640,6 +665,7 @@ int main(void)
 		cmocka_unit_test(cache_read__exclusive_page_is_asked_for),
 		cmocka_unit_test(cache_read__ahead_takes_what_is_clean),
 		cmocka_unit_test(cache_read__who_needs_a_refused_prefetch_gets_it),
+		cmocka_unit_test(cache_read__what_no_chain_reaches_goes_by_message),
 		cmocka_unit_test(cache_read__fault_on_a_page_that_is_here_maps_it_again),
 		cmocka_unit_test(cache_read__home_reads_its_own_in_one_step),
 		cmocka_unit_test(cache_hold__recall_waits_for_the_release),
