@@ -3,7 +3,6 @@
  * See verbs_device.h.
  */
 #define _GNU_SOURCE
-#include <unistd.h>
 
 #include "verbs_device.h"
 
@@ -120,20 +119,12 @@ static bool usable(const struct ifaddrs *i)
 	       !IN6_IS_ADDR_LINKLOCAL(&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr);
 }
 
-/* Without an RDMA device the libraries need not be woken, which costs them time and memory. */
-static bool kernel_has_devices(void)
-{
-	return access("/sys/class/infiniband", F_OK) == 0;
-}
-
 unsigned verbs_device_list(struct verbs_device *list, unsigned max)
 {
 	struct rdma_event_channel *channel;
 	struct ifaddrs *all;
 	unsigned n = 0;
 
-	if (!kernel_has_devices())
-		return 0;
 	channel = rdma_create_event_channel();
 	if (!channel)
 		return 0;
