@@ -21,8 +21,6 @@
 #include "shm_connect.h"
 #include "transport.h"
 
-#define RDMA_CLASS "/sys/class/infiniband"
-
 /* Where each way's card lies in the card. The shm card is first, where transport shm alone has it.
  */
 #define VERBS_CARD_AT 208u
@@ -284,9 +282,6 @@ static const struct transport_ops mux_ops = {
 static int create_verbs(struct transport **t, const struct transport_params *p)
 {
 #ifdef HAVE_VERBS
-	/* Without need the libraries are not woken, which costs them time and memory for good. */
-	if (p->settings->transport != TRANSPORT_VERBS && access(RDMA_CLASS, F_OK) < 0)
-		return error_set(ENODEV, "the kernel has no RDMA device (" RDMA_CLASS ")");
 	return transport_verbs_create(t, p);
 #else
 	(void)t;
