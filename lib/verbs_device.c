@@ -7,6 +7,7 @@
 #include "verbs_device.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
@@ -18,6 +19,8 @@
 #include <string.h>
 
 #include "error.h"
+
+const char *verbs_device_directory = "/sys/class/infiniband";
 
 int verbs_device_numa_here(void)
 {
@@ -119,12 +122,28 @@ static bool usable(const struct ifaddrs *i)
 	       !IN6_IS_ADDR_LINKLOCAL(&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr);
 }
 
+/* Asked of the kernel first: the libraries keep memory for good when they look for devices. */
+static bool any_device(const char *directory)
+{
+	DIR *dir = opendir(directory);
+	const struct dirent *d;
+	bool any = false;
+
+	while (dir && !any && (d = readdir(dir)))
+		any = d->d_name[0] != '.';
+	if (dir)
+		closedir(dir);
+	return any;
+}
+
 unsigned verbs_device_list(struct verbs_device *list, unsigned max)
 {
 	struct rdma_event_channel *channel;
 	struct ifaddrs *all;
 	unsigned n = 0;
 
+	if (!any_device(verbs_device_directory))
+		return 0;
 	channel = rdma_create_event_channel();
 	if (!channel)
 		return 0;

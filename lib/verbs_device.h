@@ -36,6 +36,9 @@ struct verbs_device {
 	int numa; /* -1: unknown */
 };
 
+/* Where the kernel shows devices; a test has another place. */
+extern const char *verbs_device_directory;
+
 /* Fill list[] with what this machine has; returns the number. */
 unsigned verbs_device_list(struct verbs_device *list, unsigned max);
 
