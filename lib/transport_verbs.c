@@ -143,14 +143,16 @@ static int choose_device(struct transport_verbs *v)
 {
 	struct verbs_device *list = calloc(VERBS_DEVICES_MAX, sizeof(*list));
 	const char *wanted = v->p.settings->rdma_device;
-	int numa, best;
+	int numa = -1, best;
 	char why[64];
 	unsigned n;
 
 	if (!list)
 		return error_set(ENOMEM, "no memory for a list of RDMA devices");
 	n = verbs_device_list(list, VERBS_DEVICES_MAX);
-	numa = n ? verbs_device_numa_here() : -1;
+	/* libnuma too keeps memory for good. */
+	if (n > 1)
+		numa = verbs_device_numa_here();
 	best = verbs_device_choose(list, n, wanted, numa, why, sizeof(why));
 	if (best >= 0) {
 		v->device = list[best];
