@@ -93,14 +93,14 @@ lab_share()
 	lab_command+=(-virtfs "local,path=$2,mount_tag=$1,security_model=none,readonly=$3,multidevs=remap")
 }
 
-# lab_network GUEST: one guest has a card, two have a cable, more a segment.
+# lab_network GUEST: one guest has a card that nobody listens to, two have a cable, more a segment.
 lab_network()
 {
 	local server=off
 
 	(($1 > 1)) || server=on
 	case $lab_guests in
-	1) lab_command+=(-netdev hubport,id=net0,hubid=0) ;;
+	1) lab_command+=(-netdev user,id=net0,restrict=on) ;;
 	2) lab_command+=(-netdev "stream,id=net0,server=$server,addr.type=unix,addr.path=$lab_dir/cable") ;;
 	*) lab_command+=(-netdev "socket,id=net0,mcast=$lab_group,localaddr=127.0.0.1") ;;
 	esac
@@ -257,7 +257,7 @@ lab_check()
 	local guest status=0
 
 	for ((guest = 1; guest <= lab_guests; guest++)); do
-		grep -H -n -A 25 -E 'BUG|WARNING|Oops|panic|rcu.*stall|blocked for more than|segfault|leak' \
+		grep -H -n -A 25 -E 'BUG|WARNING|WATCHDOG|Oops|panic|rcu.*stall|blocked for more than' \
 			"$lab_dir/$guest/console.log" && status=1
 	done
 	return $status
