@@ -104,7 +104,8 @@ int maintenance_init(struct maintenance *m, enum maintenance_kind kind, const ch
 
 void maintenance_fini(struct maintenance *m)
 {
-	if (m->fd >= 0)
+	/* So that one that was never chosen may end as well. */
+	if (m->ops == &maintenance_kernel)
 		close(m->fd);
 	m->fd = -1;
 	m->ops = NULL;
