@@ -36,6 +36,7 @@ struct txn {
 	struct rankset acks; /* ranks whose InvAck is awaited */
 	uint16_t recalled; /* owner whose WriteBack is awaited, or WIRE_NO_RANK */
 	bool have_data; /* a PutM of that owner came, crossing the recall */
+	bool was_atomic; /* before the first request: the home's processor may have written it */
 	bool had_requester; /* the requester was among the readers taken (R10) */
 };
 
@@ -72,8 +73,33 @@ static void grant_set(struct protocol *p, uint64_t page, enum grant_state state,
 {
 	__atomic_store_n(segment_grant(p->space, p->space->alias, page), grant_word(state, rank),
 			 __ATOMIC_SEQ_CST);
+	if (!p->space->wire)
+		return;
+	maintenance_device_reads(p->space->maintenance, MAINTENANCE_GRANTS,
+				 segment_grant(p->space, p->space->alias, page), sizeof(uint64_t));
+	device_fence();
+}
+
+/* A processor of this machine wrote the home's copy of a page: what adapters read is to be that. */
+static void page_written_here(struct protocol *p, uint64_t page)
+{
 	if (p->space->wire)
-		device_fence();
+		maintenance_device_reads(p->space->maintenance, MAINTENANCE_HOME,
+					 segment_page(p->space->alias, page),
+					 (size_t)protocol_granules(p, page) << GRANULE_SHIFT);
+}
+
+/* A page came home from a rank. */
+static void page_came(struct protocol *p, uint64_t page, unsigned rank)
+{
+	if (!p->space->wire)
+		return;
+	if (!rankset_has(p->space->wire_ranks, rank))
+		page_written_here(p, page);
+	else
+		maintenance_device_wrote(p->space->maintenance, MAINTENANCE_HOME,
+					 segment_page(p->space->alias, page),
+					 (size_t)protocol_granules(p, page) << GRANULE_SHIFT);
 }
 
 static void reader_add(struct protocol *p, uint64_t page, unsigned rank)
@@ -244,6 +270,9 @@ static void txn_grant(struct protocol *p, struct txn *t)
 {
 	struct request *r = cds_list_first_entry(&t->queue, struct request, link);
 
+	if (t->was_atomic)
+		page_written_here(p, t->page);
+	t->was_atomic = false;
 	if (rankset_has(&p->down, r->rank)) {
 		grant_set(p, t->page, GRANT_CLEAN, 0);
 	} else if (r->kind == MSG_GETS) {
@@ -350,6 +379,7 @@ static void txn_begin(struct protocol *p, struct txn *t, const struct request *r
 	bool exclusive = grant_state(word) == GRANT_EXCLUSIVE;
 	bool keep_readers = r->kind == MSG_GETS && exclusive;
 
+	t->was_atomic = grant_state(word) == GRANT_ATOMIC;
 	t->had_requester = false;
 	t->have_data = false;
 	if (!DSM_BUG(R1))
@@ -452,6 +482,8 @@ static void on_write_back(struct protocol *p, const struct msg *m)
 		return;
 	if (m->flags & MSG_KEEPS && !DSM_BUG(R9))
 		reader_add(p, m->page, m->src); /* R9 */
+	if (!(m->flags & MSG_NOT_HERE))
+		page_came(p, m->page, m->src);
 	t->recalled = WIRE_NO_RANK;
 	if ((m->flags & MSG_NOT_HERE) && !t->have_data) { /* R6 promises the PutM */
 		log_error("rank %u neither has page %#llx nor sent it", m->src,
@@ -468,9 +500,11 @@ static void on_putm(struct protocol *p, const struct msg *m)
 
 	if (t && t->recalled == m->src) {
 		t->have_data = !DSM_BUG(R6); /* R6: its answer to the recall follows */
+		page_came(p, m->page, m->src);
 	} else if (!t && word == grant_word(GRANT_EXCLUSIVE, m->src)) {
 		if (m->flags & MSG_KEEPS)
 			reader_add(p, m->page, m->src); /* R9 */
+		page_came(p, m->page, m->src);
 		grant_set(p, m->page, GRANT_CLEAN, 0);
 	} else {
 		log_debug("ignored PutM of page %#llx from rank %u", (unsigned long long)m->page,

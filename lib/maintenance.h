@@ -28,10 +28,12 @@
 
 /* Which memory it is: for tests that leave one kind of call out. */
 enum maintenance_memory {
-	MAINTENANCE_MESSAGE, /* buffers of messages */
+	MAINTENANCE_MESSAGE, /* where messages land */
+	MAINTENANCE_STAGING, /* copies of messages and pages on their way out */
 	MAINTENANCE_LANDING, /* where one-sided reads and pushed pages land */
 	MAINTENANCE_HOME, /* pages of home blocks */
 	MAINTENANCE_GRANTS, /* written by the home's CPU, read by devices */
+	MAINTENANCE_KEYS, /* of home blocks: the table that is read, and where it is read to */
 	MAINTENANCE_READERS, /* written by devices, read by the home's CPU */
 };
 

@@ -19,6 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "maintenance.h"
+#include "rankset.h"
+
 #define GRANULE_SHIFT      12
 #define GRANULE_BYTES      (1ul << GRANULE_SHIFT)
 #define BLOCK_SHIFT        21
@@ -36,6 +39,8 @@ struct space {
 	uint8_t *wire;
 	uint64_t wire_stride; /* bytes of a block's window in it */
 	uint64_t *taken; /* rank_words words a granule */
+	const struct rankset *wire_ranks; /* who they are */
+	struct maintenance *maintenance; /* of the adapter */
 };
 
 /* Bytes of a segment for a range of len_bytes and rank_words, a whole number of host pages. */
@@ -96,6 +101,8 @@ static inline uint64_t space_wire_peek(const struct space *s, uint64_t granule, 
 {
 	if (!s->wire)
 		return 0;
+	maintenance_device_wrote(s->maintenance, MAINTENANCE_READERS,
+				 space_wire_readers(s, granule) + word, sizeof(uint64_t));
 	return __atomic_load_n(space_wire_readers(s, granule) + word, __ATOMIC_SEQ_CST) -
 	       s->taken[granule * s->rank_words + word];
 }

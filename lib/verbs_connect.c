@@ -349,6 +349,7 @@ int verbs_connect(struct transport_verbs *v, const struct rankset *peers, const 
 
 	verbs_hello_digest(v, token);
 	v->npeers = v->nmissing = rankset_count(peers);
+	v->connected = *peers;
 	rankset_for_each (r, peers) {
 		memcpy(&card, cards + r * stride, sizeof(card));
 		rc = note_peer(v, r, &card);

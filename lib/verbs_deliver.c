@@ -20,6 +20,9 @@ int verbs_tell_done(struct transport_verbs *v)
 		struct transport_fetch *f = op->fetch;
 
 		cds_list_del(&op->link);
+		if (op->status == 0)
+			maintenance_device_wrote(&v->maintenance, MAINTENANCE_LANDING, op->buffer,
+						 op->buffer_bytes);
 		for (unsigned i = 0; op->status == 0 && i < f->n; i++)
 			f->grant[i] = verbs_chain_grant(op->buffer, f->n, f->shift, i);
 		f->data = op->buffer;

@@ -21,6 +21,7 @@
 #include <urcu/list.h>
 
 #include "error.h"
+#include "maintenance.h"
 #include "pool.h"
 #include "rankset.h"
 #include "transport.h"
@@ -141,6 +142,8 @@ struct transport_verbs {
 	struct rdma_cm_id *listener;
 	struct verbs_card card;
 	struct ibv_context *context; /* librdmacm's */
+	struct maintenance maintenance;
+	struct rankset connected; /* or to be */
 	struct ibv_pd *pd;
 	struct ibv_comp_channel *channel;
 	struct ibv_cq *cq;

@@ -65,6 +65,7 @@ static int create_fixed(struct transport_verbs *v)
 	size_t scratch_bytes = page_up(v->p.size * 8 * sizeof(uint64_t));
 	size_t slots_bytes = VERBS_RECEIVES * MSG_SLOTS_MAX * MSG_SLOT_BYTES;
 	uint8_t *slots;
+	int rc;
 
 	v->fixed_bytes = table_bytes + scratch_bytes + page_up(v->npeers * slots_bytes);
 	v->fixed = map(v->fixed_bytes);
@@ -78,20 +79,31 @@ static int create_fixed(struct transport_verbs *v)
 		if (v->peers[r].address[0])
 			slots += slots_bytes;
 	}
-	return verbs_register(v, v->fixed, v->fixed_bytes,
-			      IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ, "room for messages",
-			      &v->fixed_mr);
+	rc = verbs_register(v, v->fixed, v->fixed_bytes,
+			    IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ, "room for messages",
+			    &v->fixed_mr);
+	/* Registered, it is there, and was cleared by a processor. */
+	if (!rc)
+		maintenance_device_writes(&v->maintenance, MAINTENANCE_MESSAGE, v->fixed,
+					  v->fixed_bytes);
+	return rc;
 }
 
 static int create_buffers(struct transport_verbs *v)
 {
+	int rc;
+
 	v->buffers = map(2 * VERBS_ARENA_BYTES);
 	if (!v->buffers)
 		return error_set(ENOMEM, "no memory for pages on their way");
 	verbs_arena_init(&v->landing, v->buffers);
 	verbs_arena_init(&v->staging, v->buffers + VERBS_ARENA_BYTES);
-	return verbs_register(v, v->buffers, 2 * VERBS_ARENA_BYTES, IBV_ACCESS_LOCAL_WRITE,
-			      "room for pages on their way", &v->buffers_mr);
+	rc = verbs_register(v, v->buffers, 2 * VERBS_ARENA_BYTES, IBV_ACCESS_LOCAL_WRITE,
+			    "room for pages on their way", &v->buffers_mr);
+	if (!rc)
+		maintenance_device_writes(&v->maintenance, MAINTENANCE_LANDING, v->landing.base,
+					  VERBS_ARENA_BYTES);
+	return rc;
 }
 
 /* One queue for all: every work request of every connection may complete before it is looked at. */
@@ -125,8 +137,12 @@ static int create_queue(struct transport_verbs *v)
 
 int verbs_memory_create(struct transport_verbs *v)
 {
-	int rc;
+	int rc = maintenance_init(&v->maintenance, v->p.settings->maintenance, v->device.name);
 
+	if (rc)
+		return rc;
+	log_info("cache maintenance for RDMA device %s: %s (%s)", v->device.name,
+		 maintenance_name(&v->maintenance), v->maintenance.why);
 	v->limit_bytes = verbs_memlock_limit();
 	v->pd = ibv_alloc_pd(v->context);
 	if (!v->pd)
@@ -158,4 +174,5 @@ void verbs_memory_destroy(struct transport_verbs *v)
 		ibv_destroy_comp_channel(v->channel);
 	if (v->pd)
 		ibv_dealloc_pd(v->pd);
+	maintenance_fini(&v->maintenance);
 }

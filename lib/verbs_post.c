@@ -287,6 +287,7 @@ int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len
 	if (!op)
 		return verbs_err_down(rank);
 	memcpy(op->buffer, segment_page(v->p.space->alias, granule), len_bytes);
+	maintenance_device_reads(&v->maintenance, MAINTENANCE_STAGING, op->buffer, len_bytes);
 	sge.addr = (uintptr_t)op->buffer;
 	sge.lkey = v->buffers_mr->lkey;
 	wr.wr_id = verbs_last_id(op);

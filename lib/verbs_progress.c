@@ -93,6 +93,8 @@ static void on_receive(struct transport_verbs *v, const struct ibv_wc *wc)
 			verbs_mark_broken(v, rank, "the adapter takes no receive");
 		return;
 	}
+	maintenance_device_wrote(&v->maintenance, MAINTENANCE_MESSAGE,
+				 peer->slots + slot * MSG_SLOTS_MAX * MSG_SLOT_BYTES, wc->byte_len);
 	a = &peer->arrival[(peer->first + peer->narrivals++) % VERBS_RECEIVES];
 	*a = (struct verbs_arrival){ .slot = slot,
 				     .len_bytes = wc->byte_len,
@@ -105,9 +107,12 @@ static void on_receive(struct transport_verbs *v, const struct ibv_wc *wc)
 static void on_table(struct transport_verbs *v, const struct verbs_op *op)
 {
 	struct verbs_peer *peer = &v->peers[op->rank];
-	uint64_t block = op->granule / GRANULES_PER_BLOCK, key = verbs_scratch(v, op->rank)[1];
+	uint64_t block = op->granule / GRANULES_PER_BLOCK, *word = &verbs_scratch(v, op->rank)[1];
 	struct verbs_op *w, *next;
+	uint64_t key;
 
+	maintenance_device_wrote(&v->maintenance, MAINTENANCE_KEYS, word, sizeof(*word));
+	key = *(volatile uint64_t *)word;
 	if (key & VERBS_RKEY_VALID) {
 		v->rkeys[block] = key;
 		return;
@@ -153,6 +158,8 @@ static void op_end(struct transport_verbs *v, struct verbs_op *op, bool ok)
 	case OP_PULL:
 		if (!op->arrival || !ok)
 			break;
+		maintenance_device_wrote(&v->maintenance, MAINTENANCE_LANDING, op->buffer,
+					 op->buffer_bytes);
 		op->arrival->ready = true; /* it has the buffer until it is delivered */
 		return;
 	case OP_TABLE:

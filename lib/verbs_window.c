@@ -50,6 +50,8 @@ int verbs_window_create(struct transport_verbs *v)
 				 "DSM_SPACE to less, or raise the limit on address space (ulimit "
 				 "-v)",
 				 n * v->window_bytes >> 20);
+	s->maintenance = &v->maintenance;
+	s->wire_ranks = &v->connected;
 	s->wire = v->windows;
 	s->wire_stride = v->window_bytes;
 	return 0;
@@ -109,6 +111,13 @@ static void clear_window(struct transport_verbs *v, uint64_t block)
 	(void)madvise(window, v->window_bytes, MADV_DONTDUMP);
 }
 
+/* Release: who reads the key may use it. */
+static void set_key(struct transport_verbs *v, uint64_t block, uint64_t key)
+{
+	__atomic_store_n(&v->table[block], key, __ATOMIC_RELEASE);
+	maintenance_device_reads(&v->maintenance, MAINTENANCE_KEYS, &v->table[block], sizeof(key));
+}
+
 int verbs_expose(struct transport *t, uint64_t block, uint64_t len_bytes)
 {
 	int access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE;
@@ -132,8 +141,9 @@ int verbs_expose(struct transport *t, uint64_t block, uint64_t len_bytes)
 		clear_window(v, block);
 		return rc;
 	}
-	/* Release: who reads the key may use it. */
-	__atomic_store_n(&v->table[block], VERBS_RKEY_VALID | v->mr[block]->rkey, __ATOMIC_RELEASE);
+	maintenance_device_writes(&v->maintenance, MAINTENANCE_HOME, window,
+				  verbs_window_pages(s, granule) + len_bytes);
+	set_key(v, block, VERBS_RKEY_VALID | v->mr[block]->rkey);
 	return 0;
 }
 
@@ -147,7 +157,7 @@ void verbs_withdraw(struct transport *t, uint64_t first_block, uint64_t nblocks)
 		v->rkeys[b] = 0;
 		if (!v->mr[b])
 			continue;
-		__atomic_store_n(&v->table[b], 0, __ATOMIC_RELEASE);
+		set_key(v, b, 0);
 		verbs_unregister(v, &v->mr[b]);
 		clear_window(v, b);
 		memset((uint8_t *)s->taken + b * each, 0, each);
