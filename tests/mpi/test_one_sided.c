@@ -34,14 +34,16 @@ static void fill(struct dsm *d, uint64_t *p)
 static void compute(struct dsm *d, _Atomic uint64_t *flag)
 {
 	struct dsm_stats before, now, after;
-	volatile uint64_t sum = 0;
+	uint64_t sum = 0;
 
 	CHECK_EQ(atomic_load(flag), 0);
 	test_barrier(d);
 	before = after = test_stats(d);
 	for (;;) {
-		for (unsigned i = 0; i < 1000; i++)
+		for (unsigned i = 0; i < 1000; i++) {
 			sum += i;
+			__asm__ volatile("" : "+r"(sum)); /* computed indeed */
+		}
 		now = test_stats(d);
 		if (atomic_load(flag))
 			break;
