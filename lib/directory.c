@@ -57,7 +57,8 @@ static uint64_t grant_get(const struct protocol *p, uint64_t page)
 	return __atomic_load_n(segment_grant(p->space, p->space->alias, page), __ATOMIC_RELAXED);
 }
 
-/* Not everywhere does the order of atomics among processors hold for devices too; on x86 it does. */
+/* Not everywhere does the order of atomics among processors hold for devices too; on x86 it does.
+ */
 static void device_fence(void)
 {
 #if defined(__aarch64__)
