@@ -100,7 +100,7 @@ lab_network()
 
 	(($1 > 1)) || server=on
 	case $lab_guests in
-	1) lab_command+=(-netdev user,id=net0,restrict=on) ;;
+	1) lab_command+=(-netdev user,id=net0,restrict=on,ipv6=off) ;;
 	2) lab_command+=(-netdev "stream,id=net0,server=$server,addr.type=unix,addr.path=$lab_dir/cable") ;;
 	*) lab_command+=(-netdev "socket,id=net0,mcast=$lab_group,localaddr=127.0.0.1") ;;
 	esac
