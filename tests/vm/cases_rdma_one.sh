@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash disable=SC2034,SC2154 # names of run.sh and lab.sh
+#
+# Cases in one guest of two processors whose ranks reach one another by RDMA alone: through the
+# guest's own device and back.
+
+boot_guests()
+{
+	lab_cpus=2
+	lab_memory_mib=1024
+	lab_boot 1
+}
+
+by_rdma="export DSM_TRANSPORT=verbs; cd $build"
+
+# Ranks of the launcher tests. All of them (DSM_VM_FULL=1) take half an hour.
+ranks()
+{
+	local which='^mpi\.(test_(access|sync|syscall|threads|bad_input|stats)\.2|test_sync\.4)$'
+
+	[[ -z ${DSM_VM_FULL:-} ]] || which='^mpi\.'
+	in_guest 1 $((${DSM_VM_FULL:-0} ? 3000 : 300)) \
+		"$by_rdma; ctest -R '$which' --no-tests=error --output-on-failure"
+}
+
+litmus()
+{
+	in_guest 1 60 "$by_rdma; mpirun -n 2 tests/litmus/litmus --only '*.seqcst.apart.*' --seconds 5" &&
+		says "^[1-9][0-9]* instances, .* 0 forbidden outcomes"
+}
+
+# pair_of PROGRAM: two ranks by hand, as whoever the command says; the worse status.
+pair_of()
+{
+	echo "$by_rdma; export DSM_SIZE=2 DSM_ROOT=127.0.0.1:7000; DSM_RANK=1 $* & DSM_RANK=0 $*; first=\$?; wait \$!; exit \$((first | \$?))"
+}
+
+device()
+{
+	in_guest 1 20 "$(pair_of env DSM_LOG=info examples/01_hello)" &&
+		says "RDMA device rxe0 port 1 at 10.77.0.1 (eth0).*chosen since" && says "0 ranks by shared memory, 1 by RDMA" &&
+		refuses 1 20 "$(pair_of env DSM_RDMA_DEVICE=nosuch examples/01_hello)" 'DSM_RDMA_DEVICE is "nosuch", and there is: rxe0:1' &&
+		in_guest 1 20 "$build/tools/dsm_info" &&
+		says "rxe0:1 .*10.77.0.1 (eth0).* MTU 4096, remote atomics: yes; chosen"
+}
+
+# Somebody who may open the device, but lock little.
+memlock()
+{
+	refuses 1 20 "chmod a+rw /dev/infiniband/* /dev/userfaultfd
+$(pair_of prlimit --memlock=65536:65536 setpriv --reuid 65534 --clear-groups examples/01_hello)" \
+		"the limit is 64 KiB; raise it: ulimit -l"
+}
+
+# What ranks that have ended leave behind: nothing but the kernel's own.
+leaks()
+{
+	in_guest 1 20 "rdma resource show" && says "rxe0: pd 1 cq 1 qp 1 cm_id 0 mr 0 "
+}
+
+# perf PROGRAM: one of perftest's against itself here, asleep between events, because where all spin on
+# two processors none gets on; its typical figure, in microseconds.
+perf()
+{
+	in_guest 1 60 "$* -e -x 1 >/dev/null & for i in \$(seq 50); do $* -e -x 1 localhost && break; sleep 0.2; done; wait" &&
+		lab_output "$lab_job" | awk '$1 == 4096 && NF > 6 { typical = $5 } END { print typical; exit !typical }'
+}
+
+# A read miss beside the raw read of a page and the fault that it rests on: each is one-sided.
+read_miss()
+{
+	local raw
+
+	raw=$(perf ib_read_lat -s 4096 -n 500) || return 1
+	in_guest 1 100 "$by_rdma; mpirun -n 2 bench/dsm_bench --iterations=100 read_miss" &&
+		lab_output "$lab_job" | awk -v raw="$raw" '
+			/first touch of a page$/ { miss = $5 }
+			/floor: .*MISSING.*memfd.*yields/ { floor = $5 }
+			/note: .* read misses/ { one_sided = $2 == $8 || $2 + 0 == $8 + 0 }
+			END {
+				printf "a miss %.0f us, a raw read %.0f, a fault %.0f: (miss - fault) / read = %.2f\n",
+					miss, raw, floor, (miss - floor) / raw
+				exit !(miss && floor && one_sided)
+			}'
+}
+
+run_cases()
+{
+	check device device
+	check memlock memlock
+	check litmus litmus
+	check ranks ranks
+	check read_miss read_miss
+	[[ ! -s $lab_dir/case ]] || sed 's/^/                /' "$lab_dir/case"
+	check leaks leaks
+}
