@@ -25,6 +25,7 @@
  *	hint #0x71   it writes [x0, x0 + x1)
  *	hint #0x72   report the counts since the last report as number x0
  *	hint #0x73   forget every line and count
+ *	hint #0x74   the page of user address x0 is at physical address x1
  *
  * One processor only: -smp 1. Argument: out=FILE.
  *
@@ -140,7 +141,7 @@ static void cpu_stores(uint8_t *line)
 /* The whole line, so nothing is read to fill it. */
 static void cpu_fills(uint8_t *line)
 {
-	*line = VALID | DIRTY | (*line & STALE);
+	*line = VALID | DIRTY;
 }
 
 static void cleaned(uint8_t *line)
@@ -234,33 +235,44 @@ static bool is_kernel(uint64_t va)
  * space is what the kernel put into TTBR0_EL1.
  */
 #define SEEN_BITS 18
+#define SEEN_WAYS 8
 static struct seen {
 	uint64_t space, page, pa;
 } seen[1 << SEEN_BITS];
 static uint64_t space;
 
+/* The page's place, or the one to take for it: of a few, so that pages that share a place stay. */
 static struct seen *seen_at(uint64_t page)
 {
-	uint64_t hash = (space * 31 ^ page) * UINT64_C(0x9e3779b97f4a7c15);
+	uint64_t hash = (space * 31 ^ page) * UINT64_C(0x9e3779b97f4a7c15) >> (64 - SEEN_BITS);
+	static unsigned victim;
 
-	return &seen[hash >> (64 - SEEN_BITS)];
+	for (unsigned i = 0; i < SEEN_WAYS; i++) {
+		struct seen *s = &seen[hash ^ i];
+
+		if ((s->space == space && s->page == page) || !s->pa)
+			return s;
+	}
+	return &seen[hash ^ victim++ % SEEN_WAYS];
 }
 
 static void saw(uint64_t va, uint64_t pa)
 {
 	uint64_t page = va >> PAGE_SHIFT;
+	struct seen *s = seen_at(page);
 
-	*seen_at(page) = (struct seen){ space, page, pa >> PAGE_SHIFT << PAGE_SHIFT };
+	*s = (struct seen){ space, page, pa >> PAGE_SHIFT << PAGE_SHIFT };
 }
 
 /* 0: not known. */
 static uint64_t physical(uint64_t va)
 {
 	uint64_t page = va >> PAGE_SHIFT;
-	const struct seen *s = seen_at(page);
+	const struct seen *s;
 
 	if (is_kernel(va))
 		return va - LINEAR_MAP < RAM_BYTES ? va - LINEAR_MAP + RAM_BEGIN : 0;
+	s = seen_at(page);
 	if (s->space != space || s->page != page)
 		return 0;
 	return s->pa | (va & ((1 << PAGE_SHIFT) - 1));
@@ -297,7 +309,8 @@ enum what {
 	HINT_READS,
 	HINT_WRITES,
 	HINT_REPORT,
-	HINT_FORGET
+	HINT_FORGET,
+	HINT_MAPPED
 };
 
 /* What an instruction and its register come to, for the callback: register and kind in one word. */
@@ -340,6 +353,9 @@ static void on_instruction(unsigned vcpu, void *arg)
 	case HINT_WRITES:
 		each_line(x(0), x(1), device_writes);
 		break;
+	case HINT_MAPPED:
+		saw(x(0), x(1));
+		break;
 	case HINT_REPORT:
 		report(x(0));
 		break;
@@ -362,7 +378,7 @@ static const struct {
 	{ 0xffffffe0, 0xd5182000, SPACE }, /* msr ttbr0_el1 */
 	{ 0xffffffff, 0xd5032e1f, HINT_READS }, /* hint #0x70 */
 	{ 0xffffffff, 0xd5032e3f, HINT_WRITES }, { 0xffffffff, 0xd5032e5f, HINT_REPORT },
-	{ 0xffffffff, 0xd5032e7f, HINT_FORGET },
+	{ 0xffffffff, 0xd5032e7f, HINT_FORGET }, { 0xffffffff, 0xd5032e9f, HINT_MAPPED },
 };
 
 static void on_translation(uint64_t id, void *tb)
