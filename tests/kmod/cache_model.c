@@ -24,7 +24,7 @@
  *	hint #0x70   it reads [x0, x0 + x1)
  *	hint #0x71   it writes [x0, x0 + x1)
  *	hint #0x72   report the counts since the last report as number x0
- *	hint #0x73   forget every line and count
+ *	hint #0x73   forget every line, page and count
  *	hint #0x74   the page of user address x0 is at physical address x1
  *
  * One processor only: -smp 1. Argument: out=FILE.
@@ -234,7 +234,7 @@ static bool is_kernel(uint64_t va)
  * instruction gives no physical address, and the program has touched its page before. The address
  * space is what the kernel put into TTBR0_EL1.
  */
-#define SEEN_BITS 18
+#define SEEN_BITS 20
 #define SEEN_WAYS 8
 static struct seen {
 	uint64_t space, page, pa;
@@ -361,6 +361,7 @@ static void on_instruction(unsigned vcpu, void *arg)
 		break;
 	case HINT_FORGET:
 		memset(lines, 0, RAM_BYTES >> LINE_SHIFT);
+		memset(seen, 0, sizeof(seen));
 		memset(&count, 0, sizeof(count));
 		break;
 	}
