@@ -83,13 +83,23 @@ enum maintenance_call {
 void maintenance_do(struct maintenance *m, enum maintenance_call call, const volatile void *addr,
 		    size_t len_bytes);
 
+#ifdef DSM_MAINTENANCE_PROBE
+/* For tests: maintenance_probe.c. */
+void maintenance_probe(struct maintenance *m, enum maintenance_call call,
+		       enum maintenance_memory memory, const volatile void *addr, size_t len_bytes);
+#endif
+
 static inline void maintenance_call(struct maintenance *m, enum maintenance_call call,
 				    enum maintenance_memory memory, const volatile void *addr,
 				    size_t len_bytes)
 {
+#ifdef DSM_MAINTENANCE_PROBE
+	maintenance_probe(m, call, memory, addr, len_bytes);
+#else
 	(void)memory;
 	if (m->ops)
 		maintenance_do(m, call, addr, len_bytes);
+#endif
 }
 
 /*
