@@ -162,7 +162,7 @@ step_vm()
 	local log=$top/build/log/ctest-vm.log status=0
 
 	make_build "$top/build" || return 1
-	limited "$(left_s)" ctest --output-on-failure --no-tests=error --test-dir "$top/build" \
+	limited "$(left_s)" ctest --output-on-failure --no-tests=error -j 2 --test-dir "$top/build" \
 		-L '^(vm|kmod)$' -O "$log" || status=1
 	counts=$(awk '/tests passed,/ { printf "%d tests, %d failed", $NF, $4 }
 		/\*\*\*Skipped/ { skipped++ }
