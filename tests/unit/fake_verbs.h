@@ -322,7 +322,7 @@ struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int acce
 			       .addr = addr,
 			       .length = length,
 			       .lkey = 1,
-			       .rkey = ++fake_mrs };
+			       .rkey = __atomic_add_fetch(&fake_mrs, 1, __ATOMIC_RELAXED) };
 	return mr;
 }
 
@@ -335,7 +335,7 @@ struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_t length, ui
 
 int ibv_dereg_mr(struct ibv_mr *mr)
 {
-	fake_mrs--;
+	__atomic_sub_fetch(&fake_mrs, 1, __ATOMIC_RELAXED);
 	free(mr);
 	return 0;
 }

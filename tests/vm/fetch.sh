@@ -124,6 +124,8 @@ make_guest()
 	package=$(apt_dependency "linux-image-$kernel")
 	[[ -n $package ]] || failed "Debian 12 has no package linux-image-$kernel"
 	apt_fetch_alone "$new/guest" "$package" || refused "apt-get cannot fetch $package"
+	# A name that installing, and not unpacking, would give.
+	[[ ! -e $new/guest/usr/bin/mawk ]] || ln -s mawk "$new/guest/usr/bin/awk"
 	kver=$(basename "$new"/guest/usr/lib/modules/*)
 	echo "$kver" >"$new/kver"
 	run_host depmod -b "$new/guest" "$kver" || failed "depmod fails"
