@@ -71,7 +71,8 @@ struct protocol_ops {
 	/* Ordered per rank; never the own rank. */
 	void (*send)(void *env, unsigned rank, const struct msg *m);
 	/* One-sided read chain; 0: complete, 1: protocol_fetched() will be called, -errno: nothing
-	 * took place, unless -EHOSTDOWN. The environment sets f->done. */
+	 * took place, unless -EHOSTDOWN; -EAGAIN: the home is to be asked by message. The
+	 * environment sets f->done. */
 	int (*fetch)(void *env, struct transport_fetch *f);
 	/* Write an own page into its home's memory, ordered before later messages to it. */
 	void (*write_home)(void *env, unsigned home, uint64_t page, unsigned granules);
