@@ -187,37 +187,6 @@ static struct region *region_by_id(struct dsm *d, uint32_t id)
 	return NULL;
 }
 
-static void on_add(struct dsm *d, const struct msg_region *m)
-{
-	struct region *region, nothing = { .id = m->id };
-	int err;
-
-	if (m->src != 0 || !region_attr_is_sane(d, m) || !place_is_free(d, m) ||
-	    region_by_id(d, m->id)) {
-		log_warn("refused RegionAdd %u from rank %u: %llu bytes at %#llx make no sense",
-			 m->id, m->src, (unsigned long long)m->len_bytes,
-			 (unsigned long long)m->addr);
-		answer_root(d, MSG_REGION_ADDED, &nothing, -EPROTO);
-		return;
-	}
-	region = region_from_msg(d, m);
-	if (!region) {
-		answer_root(d, MSG_REGION_ADDED, &nothing, -ENOMEM);
-		return;
-	}
-	cds_list_add_tail(&region->link, &d->regions.list);
-	d->regions.at[region->first_block] = region;
-	set_blocks(d, region);
-	err = map_region(d, region);
-	if (err < 0) {
-		answer_root(d, MSG_REGION_ADDED, region, err);
-		return;
-	}
-	region->populating = true;
-	d->regions.working++;
-	agent_kick(d);
-}
-
 static void forget(struct dsm *d, struct region *region)
 {
 	uint64_t offset = region->first_block * BLOCK_BYTES;
@@ -242,6 +211,38 @@ static void forget(struct dsm *d, struct region *region)
 	d->regions.at[region->first_block] = NULL;
 	cds_list_del(&region->link);
 	pool_put(&d->regions.region_pool, region);
+}
+
+static void on_add(struct dsm *d, const struct msg_region *m)
+{
+	struct region *region, nothing = { .id = m->id };
+	int err;
+
+	if (m->src != 0 || !region_attr_is_sane(d, m) || !place_is_free(d, m) ||
+	    region_by_id(d, m->id)) {
+		log_warn("refused RegionAdd %u from rank %u: %llu bytes at %#llx make no sense",
+			 m->id, m->src, (unsigned long long)m->len_bytes,
+			 (unsigned long long)m->addr);
+		answer_root(d, MSG_REGION_ADDED, &nothing, -EPROTO);
+		return;
+	}
+	region = region_from_msg(d, m);
+	if (!region) {
+		answer_root(d, MSG_REGION_ADDED, &nothing, -ENOMEM);
+		return;
+	}
+	cds_list_add_tail(&region->link, &d->regions.list);
+	d->regions.at[region->first_block] = region;
+	set_blocks(d, region);
+	err = map_region(d, region);
+	if (err < 0) { /* Half a region would be found by whoever looks at its addresses. */
+		forget(d, region);
+		answer_root(d, MSG_REGION_ADDED, &nothing, err);
+		return;
+	}
+	region->populating = true;
+	d->regions.working++;
+	agent_kick(d);
 }
 
 /* First round: answer when nothing of the region is in flight here. Second: forget it. */

@@ -17,12 +17,6 @@
 #define SENT_KEPT 8u
 #define ASYNC_MAX 16u
 
-/* Bits of a mood. */
-#define MOOD_ASYNC    1u /* chains complete later */
-#define MOOD_NO_MAP   2u /* no memory to map pages */
-#define MOOD_NO_FETCH 4u /* chains fail at once */
-#define MOOD_NO_WATCH 8u
-
 enum access { ACCESS_NONE, ACCESS_READ, ACCESS_WRITE };
 
 struct dsm *node;

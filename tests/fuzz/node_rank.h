@@ -40,7 +40,11 @@ const union node_message *node_rank_sent(enum msg_kind kind);
 void node_rank_fault(uint64_t granule, bool write);
 /* What a peer can write without asking: own directory words. */
 void node_rank_scribble(void);
-/* How pager and one-sided operations behave from now on. */
+/* How pager and one-sided operations behave from now on: MOOD_* bits. */
+#define MOOD_ASYNC    1u /* chains complete later */
+#define MOOD_NO_MAP   2u /* no memory to map pages */
+#define MOOD_NO_FETCH 4u /* chains fail at once */
+#define MOOD_NO_WATCH 8u /* no region can be watched */
 void node_rank_mood(uint8_t mood);
 /* What must be true between events. */
 void node_rank_check(void);

@@ -113,6 +113,29 @@ static void region_add__over_another(void **state)
 	rank_end();
 }
 
+/* It cannot be mapped here, so nothing of it stays: rank 0 has it dropped everywhere. */
+static void region_add__that_cannot_be_mapped(void **state)
+{
+	struct msg_region m = region_msg(MSG_REGION_ADD, 0);
+
+	(void)state;
+	rank_begin(1, 3);
+	node_rank_mood(MOOD_NO_WATCH);
+	m.home_policy = DSM_HOME_RANK;
+	m.home_rank = 1;
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_REGION_ADDED)->region.status, -ENOMEM);
+	assert_int_equal(dsm_acquire(node, (void *)NODE_BASE, GRANULE_BYTES, DSM_WRITE), -EFAULT);
+	m.kind = MSG_REGION_DROP;
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_REGION_DROPPED)->region.status, 0);
+	node_rank_mood(0);
+	m.kind = MSG_REGION_ADD;
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_REGION_ADDED)->region.status, 0);
+	rank_end();
+}
+
 static void region_drop__forget_comes_first(void **state)
 {
 	struct msg_region m = region_msg(MSG_REGION_DROP, 0);
@@ -401,6 +424,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(region_add__home_that_does_not_exist),
 		TEST(region_add__over_another),
+		TEST(region_add__that_cannot_be_mapped),
 		TEST(region_drop__forget_comes_first),
 		TEST(region_drop__twice_is_once),
 		TEST(region_drop__what_is_acquired),
