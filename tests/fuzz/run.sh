@@ -1,16 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh TARGET [SECONDS [BUILD]]: build the fuzz targets with clang's libFuzzer, address and
-# undefined-behaviour sanitizers, in a directory of their own (default: build/fuzz), and run one for
-# so long (default: 20; 0: until stopped) on the corpus. In up to a minute it is the same run every
-# time, as far as the machine's speed allows; beyond, each has another seed.
+# run.sh TARGET [HOW_MUCH [BUILD]]: build the fuzz targets with clang's libFuzzer, address and
+# undefined-behaviour sanitizers, in a directory of their own (default: build/fuzz), and run one on
+# the corpus. HOW_MUCH: a number of inputs (default: 5000), which are the same every time; or as 60s,
+# a time, from a seed of its own; 0s: until stopped.
 #
-# What it finds that is new goes to BUILD/corpus/TARGET; what fails, to BUILD/TARGET-*, and its path
-# is printed. Exit status 77, with the reason: there is no libFuzzer here.
+# What a run of some time finds that is new goes to BUILD/corpus/TARGET; what fails goes to
+# BUILD/TARGET-*, and its path is printed. Exit status 77, with the reason: no libFuzzer here.
 set -u
-target=${1:?usage: $0 config|launch|ring|attach|message [SECONDS [BUILD]]}
-seconds=${2:-20}
+target=${1:?usage: $0 config|launch|ring|attach|message [INPUTS|SECONDSs [BUILD]]}
+how_much=${2:-5000}
+seed=1
 here=$(cd "$(dirname "$0")" && pwd)
 top=$(cd "$here/../.." && pwd)
 build=${3:-$top/build/fuzz}
@@ -54,25 +55,38 @@ build_targets()
 
 command -v clang >/dev/null || skip "clang is not installed (Debian: clang libclang-rt-dev)"
 has_fuzzer || skip "clang has no libFuzzer or sanitizers here (Debian: libclang-rt-dev)"
-mkdir -p "$build/corpus/$target"
+mkdir -p "$build"
 build_targets
 
-seed=1
-[ "$seconds" -ge 1 ] && [ "$seconds" -le 60 ] || seed=$(date +%s)
+fuzzer=("$build/tests/fuzz/fuzz_$target" -timeout=10 -max_len=600 -len_control=0
+	-rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 -artifact_prefix="$build/$target-")
+if [ "${how_much%s}" != "$how_much" ]; then
+	mkdir -p "$build/corpus/$target"
+	seed=$(date +%s)
+	fuzzer+=(-seed="$seed" -max_total_time="${how_much%s}" "$build/corpus/$target"
+		"$here/corpus/$target")
+else
+	# What makes runs differ besides the seed: where things lie in memory, the order of files in
+	# a directory, and when new ones are looked for.
+	find "$here/corpus/$target" -type f | sort | paste -sd, - >"$build/$target.inputs"
+	rm -rf "$build/same/$target"
+	mkdir -p "$build/same/$target"
+	fuzzer+=(-seed=$seed -runs="$how_much" -reload=0 -seed_inputs=@"$build/$target.inputs"
+		"$build/same/$target")
+	setarch "$(uname -m)" -R true 2>/dev/null && fuzzer=(setarch "$(uname -m)" -R "${fuzzer[@]}")
+fi
+
 unset "${!DSM_@}" # the environment is an input
 export UBSAN_OPTIONS=print_stacktrace=1
-"$build/tests/fuzz/fuzz_$target" -seed="$seed" -max_total_time="$seconds" -timeout=10 \
-	-max_len=600 -len_control=0 -rss_limit_mb=2048 -print_final_stats=1 -verbosity=0 \
-	-artifact_prefix="$build/$target-" "$build/corpus/$target" "$here/corpus/$target" \
-	>"$build/$target.log" 2>&1
+"${fuzzer[@]}" >"$build/$target.log" 2>&1
 status=$?
 if [ $status -ne 0 ]; then
 	tail -n 60 "$build/$target.log"
 	echo "FAILED: again by: $build/tests/fuzz/fuzz_$target $build/$target-*"
 	exit 1
 fi
-awk -v target="$target" -v seed="$seed" -v seconds="$seconds" '
+awk -v target="$target" -v seed="$seed" -v seconds="$SECONDS" '
 	/stat::number_of_executed_units/ { n = $2 }
 	/stat::new_units_added/ { found = $2 }
-	END { printf "%s: %d inputs in %d s from seed %d, %d of them new\n", target, n, seconds, seed,
+	END { printf "%s: %d inputs in %d s from seed %s, %d of them new\n", target, n, seconds, seed,
 		found }' "$build/$target.log"
