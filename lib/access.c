@@ -50,6 +50,10 @@ static int span_of(struct dsm *d, const volatile void *addr, size_t len, struct 
 	if (!r || last >= r->first_block * BLOCK_BYTES + (r->granules << GRANULE_SHIFT))
 		return error_set(EFAULT, "the range at %p of %zu bytes is not inside one region",
 				 (const void *)(uintptr_t)addr, len);
+	if (r->drained)
+		return error_set(EFAULT,
+				 "the range at %p of %zu bytes is in a region that is being freed",
+				 (const void *)(uintptr_t)addr, len);
 	s->region = r;
 	s->each = 1u << r->page_shift;
 	s->first = (offset >> GRANULE_SHIFT) & ~(uint64_t)(s->each - 1);

@@ -254,6 +254,9 @@ static void on_drop(struct dsm *d, const struct msg_region *m)
 		return;
 	if (!region) {
 		answer_root(d, MSG_REGION_DROPPED, &nothing, 0);
+	} else if (m->status == REGION_DROP_KEEP) {
+		region->drained = false;
+		answer_root(d, MSG_REGION_DROPPED, &nothing, 0);
 	} else if (m->status != REGION_DROP_FORGET) {
 		if (region->draining)
 			return;

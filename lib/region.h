@@ -6,8 +6,8 @@
  * (RegionAdd), each maps it, populates the blocks that live there, and answers; so when dsm_alloc()
  * returns, the pointer works everywhere. To drop one it asks twice: first every rank waits until
  * nothing of it is in flight, then all forget it; so no message about it can reach a later region
- * at its address. Rank 0 serves one such request after another. All functions: the node's lock
- * held, unless said.
+ * at its address. If a rank has acquired a part, the second round tells all that it stays. Rank 0
+ * serves one such request after another. All functions: the node's lock held, unless said.
  */
 #ifndef DSM_REGION_H
 #define DSM_REGION_H
@@ -37,7 +37,7 @@ struct region {
 	/* work that the agent does in slices */
 	bool populating;
 	bool draining;
-	bool drained; /* nothing was in flight when rank 0 asked */
+	bool drained; /* nothing was in flight when rank 0 asked: no more is acquired */
 	uint64_t next_block;
 	/* holders of ranges in this rank */
 	uint64_t acquired;

@@ -7,15 +7,23 @@
 
 #include "region.h"
 
-/* RegionDrop's status: which of its two rounds it is. */
+/* RegionDrop's status: which of its two rounds it is; or, instead of the second, that some rank has
+ * acquired a part, so the region stays. */
 #define REGION_DROP_DRAIN  0
 #define REGION_DROP_FORGET 1
+#define REGION_DROP_KEEP   2
 
 /* A request at rank 0. */
 struct region_request {
 	struct cds_list_head link;
 	struct msg_region msg;
-	enum { REQUEST_NEW, REQUEST_ADDING, REQUEST_DRAINING, REQUEST_FORGETTING } phase;
+	enum {
+		REQUEST_NEW,
+		REQUEST_ADDING,
+		REQUEST_DRAINING,
+		REQUEST_FORGETTING,
+		REQUEST_KEEPING
+	} phase;
 	int status; /* the answer so far */
 	unsigned blame;
 	uint32_t id; /* of the region */

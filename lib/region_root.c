@@ -86,9 +86,12 @@ static void finish(struct dsm *d, struct region_request *q, const struct region 
 
 static void drop(struct dsm *d, struct region_request *q, int round)
 {
+	static const uint8_t phases[] = { [REGION_DROP_DRAIN] = REQUEST_DRAINING,
+					  [REGION_DROP_FORGET] = REQUEST_FORGETTING,
+					  [REGION_DROP_KEEP] = REQUEST_KEEPING };
 	struct msg_region m = { .kind = MSG_REGION_DROP, .status = round, .id = q->id };
 
-	q->phase = round == REGION_DROP_FORGET ? REQUEST_FORGETTING : REQUEST_DRAINING;
+	q->phase = phases[round];
 	send_all(d, &m);
 }
 
@@ -192,7 +195,7 @@ static void keep_region(struct dsm *d, struct region_request *q)
 
 	if (region)
 		region->attachments++;
-	finish(d, q, NULL);
+	drop(d, q, REGION_DROP_KEEP);
 }
 
 /* Every rank has answered the current request's round. */
@@ -218,6 +221,7 @@ static void round_done(struct dsm *d)
 			drop(d, q, REGION_DROP_FORGET);
 		break;
 	case REQUEST_FORGETTING:
+	case REQUEST_KEEPING:
 		finish(d, q, NULL);
 		break;
 	case REQUEST_NEW:

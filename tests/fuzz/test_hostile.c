@@ -188,6 +188,29 @@ static void region_drop__what_is_acquired(void **state)
 	rank_end();
 }
 
+/* Between the two rounds nothing more is acquired; if the region stays after all, it is as before.
+ */
+static void region_drop__drained_then_kept(void **state)
+{
+	struct msg_region m = region_msg(MSG_REGION_DROP, 0);
+	void *addr = (void *)NODE_BASE;
+
+	(void)state;
+	region_begin(DSM_HOME_RANK, 1);
+	m.status = REGION_DROP_DRAIN;
+	hear(&m);
+	assert_int_equal(dsm_acquire(node, addr, GRANULE_BYTES, DSM_WRITE), -EFAULT);
+	assert_non_null(strstr(dsm_errmsg(), "being freed"));
+	m.status = REGION_DROP_KEEP;
+	hear(&m);
+	assert_int_equal(dsm_acquire(node, addr, GRANULE_BYTES, DSM_WRITE), 0);
+	assert_int_equal(dsm_release(node, addr, GRANULE_BYTES), 0);
+	m.status = REGION_DROP_FORGET;
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_REGION_DROPPED)->region.status, -EBUSY);
+	rank_end();
+}
+
 /* Rank 0 is asked by rank 1 for regions that cannot be. */
 static void region_alloc__attributes_that_cannot_be(void **state)
 {
@@ -428,6 +451,7 @@ int main(int argc, char **argv)
 		TEST(region_drop__forget_comes_first),
 		TEST(region_drop__twice_is_once),
 		TEST(region_drop__what_is_acquired),
+		TEST(region_drop__drained_then_kept),
 		TEST(region_alloc__attributes_that_cannot_be),
 		TEST(region_free__a_row_of_requests),
 		TEST(region_added__of_another_phase),

@@ -302,6 +302,8 @@ static void free_what_another_holds(const struct place *at)
 		CHECK_FAILS(dsm_free(d, p), EBUSY, "rank 1");
 	test_barrier(d);
 	p[0] = 1; /* it is there still, everywhere */
+	CHECK_EQ(dsm_acquire(d, p, TEST_PAGE, DSM_READ), 0);
+	CHECK_EQ(dsm_release(d, p, TEST_PAGE), 0);
 	if (dsm_rank(d) == 1)
 		CHECK_EQ(dsm_release(d, p + TEST_PAGE, TEST_PAGE), 0);
 	test_barrier(d);
