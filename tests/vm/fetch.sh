@@ -4,7 +4,8 @@
 # fetch.sh [ARCHITECTURE]: what guests (amd64, arm64) are made of, as Debian packages unpacked into a
 # cache; prints the directory that holds it. Touches none of the machine's own packages and needs no
 # privilege. The kernel is Debian's linux-image-$DSM_VM_KERNEL: 6.12-ARCHITECTURE if that is not
-# given; ARCHITECTURE alone is 6.1.
+# given; ARCHITECTURE alone is 6.1. With DSM_VM_DEVEL=1 guest/ of another architecture also has
+# what this project is built and run with: for a compiler it is a sysroot.
 #
 #	host/    QEMU, busybox, kmod and unpackers with all their libraries, to run here (a link to
 #	         a set of its own, which holds QEMU's major version in the file qemu)
@@ -25,7 +26,9 @@ suites=(bookworm bookworm-updates bookworm-security)
 host_packages=(busybox-static kmod xz-utils zstd)
 guest_packages=(busybox-static kmod iproute2 ibverbs-utils ibverbs-providers rdmacm-utils perftest)
 # Where the host's own programs are of no use, the guest brings what the scripts in it call.
-[[ $arch == amd64 ]] || guest_packages+=(bash coreutils grep mawk sed util-linux mount hostname)
+[[ $arch == amd64 ]] || guest_packages+=(bash dash coreutils grep mawk sed util-linux mount hostname)
+devel_packages=(libc6-dev liburcu-dev libnuma-dev libpmix-dev libcmocka-dev libibverbs-dev
+	librdmacm-dev openmpi-bin)
 
 cache=${DSM_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/libdsm-vm}
 # A change of what is fetched, or how, makes other sets.
@@ -33,6 +36,10 @@ recipe=$(cat "$here/fetch.sh" "$here/apt.sh" | sha256sum)
 recipe=${recipe:0:12}
 host=host-$arch-$recipe
 set=guest-$kernel-$recipe
+if [[ -n ${DSM_VM_DEVEL:-} && $arch != amd64 ]]; then
+	guest_packages+=("${devel_packages[@]}")
+	set=devel-$kernel-$recipe
+fi
 log=$cache/fetch.log
 new=
 
@@ -124,8 +131,7 @@ make_guest()
 	package=$(apt_dependency "linux-image-$kernel")
 	[[ -n $package ]] || failed "Debian 12 has no package linux-image-$kernel"
 	apt_fetch_alone "$new/guest" "$package" || refused "apt-get cannot fetch $package"
-	# A name that installing, and not unpacking, would give.
-	[[ ! -e $new/guest/usr/bin/mawk ]] || ln -s mawk "$new/guest/usr/bin/awk"
+	link_alternatives "$new/guest/usr/bin"
 	kver=$(basename "$new"/guest/usr/lib/modules/*)
 	echo "$kver" >"$new/kver"
 	run_host depmod -b "$new/guest" "$kver" || failed "depmod fails"
@@ -133,6 +139,13 @@ make_guest()
 		failed "the kernel cannot be extracted"
 	rm -rf "$new/guest/boot"
 	ln -s "../$host" "$new/host"
+}
+
+# link_alternatives DIRECTORY: names that installing, and not unpacking, would give.
+link_alternatives()
+{
+	[[ ! -e $1/mawk || -e $1/awk ]] || ln -s mawk "$1/awk"
+	[[ ! -e $1/mpirun.openmpi || -e $1/mpirun ]] || ln -s mpirun.openmpi "$1/mpirun"
 }
 
 # little_endian FILE OFFSET BYTES: the number that is there.

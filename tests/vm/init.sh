@@ -7,7 +7,8 @@
 # The root is an overlay: at the bottom the host's own / (shared read-only; a guest of another
 # architecture has none), over it what was fetched for guests, and a tmpfs takes what is written. So
 # all that is installed on the host, and the build, is there and is the guest's own to change.
-# Directories named in the configuration are shared and laid under the same way, at their own paths.
+# Directories named in the configuration are shared and laid under the same way, at their own paths;
+# read-only where they are to be seen as they change.
 bb=/bin/busybox
 
 die()
@@ -41,7 +42,7 @@ done
 share lab /lab cache=none
 # shellcheck source=/dev/null
 . /lab/config
-: "${lab_base:?}" "${lab_expose:?}"
+: "${lab_base:?}" "${lab_expose:?}" "${lab_live:?}"
 
 lower=
 share guest /lower/guest ro,cache=loose
@@ -60,9 +61,13 @@ for dir in tmp run; do
 done
 i=0
 for dir in $lab_expose; do
-	# cache=mmap: what the host builds anew is seen.
-	share "expose$i" "/lower/expose$i" ro,cache=mmap
-	layer "/lower/expose$i" "expose$i" "/root$dir"
+	if [ "$lab_live" = 1 ]; then
+		# What the host builds anew is seen, which a layer would hide.
+		share "expose$i" "/root$dir" ro,cache=mmap
+	else
+		share "expose$i" "/lower/expose$i" ro,cache=loose
+		layer "/lower/expose$i" "expose$i" "/root$dir"
+	fi
 	i=$((i + 1))
 done
 $bb mkdir -p /root/run/lab /root/lib/modules

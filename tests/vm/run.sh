@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# run.sh BUILD SET [PATTERN]: boot the guests of a set of cases (one, two, old, rdma_one, rdma_two:
-# cases_SET.sh), run its cases, or those whose names match, on the programs in the build directory
-# BUILD, and look at what the guests' kernels say. Prints "N passed, N failed".
+# run.sh BUILD SET [PATTERN]: boot the guests of a set of cases (cases_SET.sh: one, two, old, arm64,
+# rdma_one, rdma_two, rdma_mixed), run its cases, or those whose names match, on the programs in the
+# build directory BUILD, and look at what the guests' kernels say. Prints "N passed, N failed".
 # Exit status 77, with the reason: what guests are made of cannot be downloaded.
 set -u -o pipefail
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
