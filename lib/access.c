@@ -2,9 +2,10 @@
 /*
  * dsm_acquire, dsm_release, dsm_prefetch and the remote atomics: pages brought here by a call.
  *
- * An acquire asks ahead for a window of pages but takes its holds strictly in ascending order: a
- * page that came early and is wanted elsewhere is given up again. So two ranks that acquire one
- * range each cannot wait for one another.
+ * An acquire asks ahead, a window of pages at a time, but takes its holds strictly in ascending
+ * order: a page that came early and is wanted elsewhere is given up again. So two ranks that
+ * acquire one range each cannot wait for one another. Where pages come later than they are asked
+ * for, several windows are under way: while one is taken here, the next is on the wire.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -15,8 +16,10 @@
 #include "node.h"
 #include "remote_atomic.h"
 
-/* Pages asked for ahead of the one that an acquire waits for. */
+/* Pages asked for at a time. */
 #define ACQUIRE_WINDOW TRANSPORT_FETCH_MAX
+/* Windows under way: one that arrives, one on the wire, one that is asked for. */
+#define ACQUIRE_DEPTH 3u
 /* Pages taken before the lock is let go, so that faults and messages get their turn. */
 #define ACQUIRE_SLICE 64u
 
@@ -35,6 +38,8 @@ struct acquired {
 	size_t len;
 	struct span span;
 	struct hold hold;
+	uint64_t asked; /* granule behind the last page that was asked for */
+	bool streams; /* and those did not come at once */
 };
 
 static int span_of(struct dsm *d, const volatile void *addr, size_t len, struct span *s)
@@ -94,10 +99,11 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 			together = true;
 		if (protocol_home(p, g) == WIRE_NO_RANK)
 			break;
-		/* The first is asked for in any case: if it is on its way, somebody waits for it
-		 * now. */
-		if (g != page && (p->pages[g].pending || p->pages[g].lost || ready(d, g, write) ||
-				  p->pages[g].readers_holding))
+		/* What is on its way is waited for from now on: where others have it, it is asked
+		 * for by message as soon as that is known. */
+		p->pages[g].demanded |= p->pages[g].pending != PEND_NONE;
+		if (p->pages[g].pending || p->pages[g].lost || ready(d, g, write) ||
+		    (g != page && p->pages[g].readers_holding))
 			continue;
 		/* What can be had together comes with the first; the others are asked for singly.
 		 */
@@ -111,15 +117,30 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 	node_run_local(d);
 }
 
-/* Ask for a page of a span, and for a window of those behind it. */
-static void ask_window(struct dsm *d, const struct span *s, uint64_t page, bool write)
+/* Ask for a page of a span, and for a window of those behind it. Returns the granule behind it. */
+static uint64_t ask_window(struct dsm *d, const struct span *s, uint64_t page, bool write)
 {
 	uint64_t n = ACQUIRE_WINDOW, end;
 
 	if (protocol_home(&d->protocol, page) != d->rank)
 		n = node_ahead_max(d, n, s->each);
 	end = page + (n ? n : 1) * s->each;
-	node_want(d, page, end < s->end ? end : s->end, write);
+	if (end > s->end)
+		end = s->end;
+	node_want(d, page, end, write);
+	return end;
+}
+
+/* Let the windows behind what is taken be on their way, as many as the cache has room for ahead. */
+static void ask_on(struct dsm *d, struct acquired *a)
+{
+	const struct span *s = &a->span;
+	uint64_t taken = a->hold.taken, window = ACQUIRE_WINDOW * s->each;
+	uint64_t ahead = node_ahead_max(d, ACQUIRE_DEPTH * ACQUIRE_WINDOW, s->each) * s->each;
+
+	while (a->streams && a->asked > taken && a->asked < s->end &&
+	       a->asked + window <= taken + ahead)
+		a->asked = ask_window(d, s, a->asked, a->hold.write);
 }
 
 static const char *grant_text(uint64_t word, char *buf, size_t len)
@@ -160,11 +181,14 @@ static int refused(struct dsm *d, uint64_t page, int err, unsigned blame)
 }
 
 /* Ask for a page, if this thread may now. Someone else's hold can be in the way. */
-static void ask(struct dsm *d, const struct span *s, uint64_t page, bool write)
+static void ask(struct dsm *d, struct acquired *a, uint64_t page)
 {
+	bool write = a->hold.write;
+
 	if (ready(d, page, write) || (write && !hold_may_write(&d->protocol, page, node_tid())))
 		return;
-	ask_window(d, s, page, write);
+	a->asked = ask_window(d, &a->span, page, write);
+	a->streams = d->protocol.pages[page].pending != PEND_NONE;
 	/* When it comes it stays until this thread has looked; a recall right behind the grant
 	 * would have it wait for ever where many ranks want the page. */
 	if (!ready(d, page, write))
@@ -177,9 +201,9 @@ static bool may_hold(struct dsm *d, uint64_t page, bool write)
 }
 
 /* Lock held. Bring one page here, and others of the span on the way. */
-static int bring(struct dsm *d, const struct span *s, uint64_t page, bool write,
-		 uint64_t deadline_ns)
+static int bring(struct dsm *d, struct acquired *a, uint64_t page, uint64_t deadline_ns)
 {
+	bool write = a->hold.write;
 	struct page_wait w;
 	int err;
 
@@ -191,7 +215,8 @@ static int bring(struct dsm *d, const struct span *s, uint64_t page, bool write,
 			return refused(d, page, -EHOSTDOWN, d->protocol.pages[page].blame);
 		/* Before the asking, which may fail at once. */
 		node_wait_begin(d, &w, page);
-		ask(d, s, page, write);
+		ask(d, a, page);
+		ask_on(d, a);
 		if (may_hold(d, page, write)) {
 			node_wait_cancel(d, &w);
 			break;
@@ -227,12 +252,13 @@ static int acquire_pages(struct dsm *d, struct acquired *a, uint64_t deadline_ns
 					 "the cache of %" PRIu64 " bytes is full of pages that are "
 					 "held; raise DSM_CACHE_SIZE or acquire less at a time",
 					 d->settings.cache_bytes);
-		err = bring(d, s, page, a->hold.write, deadline_ns);
+		err = bring(d, a, page, deadline_ns);
 		if (err < 0)
 			return err;
 		if (hold_take(&d->protocol, &a->hold) < 0)
 			return error_set(EOVERFLOW, "page %p is held too many times",
 					 node_addr(d, page));
+		ask_on(d, a);
 		if (++slice % ACQUIRE_SLICE == 0) {
 			node_unlock(d);
 			node_lock(d);
@@ -256,6 +282,8 @@ int dsm_acquire_timed(struct dsm *dsm, const volatile void *addr, size_t len, en
 		return error_set(ENOMEM, "no memory to note an acquired range");
 	a->addr = (uintptr_t)addr;
 	a->len = len;
+	a->asked = 0;
+	a->streams = false;
 	node_lock(dsm);
 	err = span_of(dsm, addr, len, &a->span);
 	if (err < 0)
@@ -360,7 +388,7 @@ int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum ds
 			continue;
 		if (p->frames + s.each > p->frames_max && !p->pages[page].frame)
 			break; /* to fetch more would push out what was just fetched */
-		ask_window(dsm, &s, page, mode == DSM_WRITE);
+		(void)ask_window(dsm, &s, page, mode == DSM_WRITE);
 	}
 	node_unlock(dsm);
 	return 0;

@@ -104,12 +104,10 @@ static unsigned chain_map(struct protocol *p, struct transport_fetch *f, unsigne
 	while (i + n < f->n && chain_valid(p, f, i + n) &&
 	       p->pages[first + ((uint64_t)n << f->shift)].frame == frame)
 		n++;
-	for (unsigned k = 0; k < n; k++) {
-		if (p->pages[first + ((uint64_t)k << f->shift)].demanded)
-			stats_inc(&p->stats->pub.read_misses_one_sided);
-		else
-			stats_inc(&p->stats->pub.prefetched_pages);
-	}
+	/* The first was missed; the others came with it, even if they are waited for meanwhile. */
+	if (i == 0)
+		stats_inc(&p->stats->pub.read_misses_one_sided);
+	stats_add(&p->stats->pub.prefetched_pages, n - (i == 0));
 	cache_map_shared(p, first, n, f->data + ((uint64_t)i << f->shift << GRANULE_SHIFT));
 	return n;
 }
