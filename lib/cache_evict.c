@@ -47,38 +47,58 @@ static bool evictable(struct protocol *p, uint64_t page)
 	return pg->state == PAGE_INVALID || cache_settled(p, page);
 }
 
-/* Write a Modified page home, and say so by PutM or WriteBack; the mapping lets no write through
- * any more. */
-void cache_send_home(struct protocol *p, uint64_t page, enum msg_kind kind, uint32_t flags)
+/* The data goes in one piece, and one message is behind it: a page each would be as many packets,
+ * and as many wake-ups at the home. */
+void cache_send_home(struct protocol *p, uint64_t page, unsigned n, enum msg_kind kind,
+		     uint32_t flags)
 {
-	unsigned home = protocol_home(p, page), granules = protocol_granules(p, page);
+	unsigned home = protocol_home(p, page), granules = n * protocol_granules(p, page);
+	struct msg m = { .kind = (uint8_t)kind,
+			 .slots = 1,
+			 .src = (uint16_t)p->rank,
+			 .flags = flags,
+			 .page = page,
+			 .word = { n - 1 } };
 
 	if (DSM_BUG(WRITE_BACK))
-		protocol_tell(p, home, kind, page, flags);
+		protocol_send(p, home, &m);
 	if (home != p->rank) {
 		p->ops->write_home(p->env, home, page, granules);
-		stats_inc(&p->stats->pub.write_backs);
+		stats_add(&p->stats->pub.write_backs, n);
 		stats_add(&p->stats->pub.written_bytes, (uint64_t)granules << GRANULE_SHIFT);
 	}
 	if (!DSM_BUG(WRITE_BACK))
-		protocol_tell(p, home, kind, page, flags);
+		protocol_send(p, home, &m);
 }
 
-/* Give up [first, first + n granules), a run of evictable pages of one size. */
+/* How many pages from g on, before end, are Modified. */
+static unsigned dirty_run(const struct protocol *p, uint64_t g, uint64_t end)
+{
+	unsigned each = protocol_granules(p, g), n = 0;
+
+	while (g + (uint64_t)n * each < end &&
+	       p->pages[g + (uint64_t)n * each].state == PAGE_MODIFIED)
+		n++;
+	return n;
+}
+
+/* Give up [first, first + n granules), a run of evictable pages of one size and block. */
 static void evict_run(struct protocol *p, uint64_t first, uint64_t n)
 {
-	unsigned each = protocol_granules(p, first);
-	bool dirty = false;
+	unsigned each = protocol_granules(p, first), dirty;
+	bool zapped = false;
 
-	for (uint64_t g = first; g < first + n; g += each)
-		dirty |= p->pages[g].state == PAGE_MODIFIED;
-	if (dirty)
-		p->ops->zap(p->env, first, n);
+	for (uint64_t g = first; g < first + n; g += dirty ? (uint64_t)dirty * each : each) {
+		dirty = dirty_run(p, g, first + n);
+		if (dirty && !zapped)
+			p->ops->zap(p->env, first, n);
+		zapped |= dirty != 0;
+		if (dirty)
+			cache_send_home(p, g, dirty, MSG_PUTM, 0);
+	}
 	for (uint64_t g = first; g < first + n; g += each) {
 		struct page *pg = &p->pages[g];
 
-		if (pg->state == PAGE_MODIFIED)
-			cache_send_home(p, g, MSG_PUTM, 0);
 		if (pg->state != PAGE_INVALID)
 			stats_inc(&p->stats->pub.evictions);
 		if (pg->state == PAGE_SHARED || pg->state == PAGE_MODIFIED)

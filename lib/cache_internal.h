@@ -44,8 +44,9 @@ void cache_obey_deferred(struct protocol *p, uint64_t page);
 void cache_frame_added(struct protocol *p, uint64_t page);
 /* Has the thread that the page was granted to had its access? */
 bool cache_settled(struct protocol *p, uint64_t page);
-/* Write a Modified page home, and say so by PutM or WriteBack; the mapping lets no write through
- * any more. */
-void cache_send_home(struct protocol *p, uint64_t page, enum msg_kind kind, uint32_t flags);
+/* Write n Modified pages of one block home, and say so by PutM, or one by WriteBack; the mapping
+ * lets no write through any more. */
+void cache_send_home(struct protocol *p, uint64_t page, unsigned n, enum msg_kind kind,
+		     uint32_t flags);
 
 #endif

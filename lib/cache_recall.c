@@ -115,7 +115,7 @@ static void obey_fwd_gets(struct protocol *p, uint64_t page)
 	recalled_now(p, page);
 	pg->registered = !cache_is_home(p, page);
 	stats_inc(&p->stats->pub.downgrades);
-	cache_send_home(p, page, MSG_WRITE_BACK, MSG_KEEPS);
+	cache_send_home(p, page, 1, MSG_WRITE_BACK, MSG_KEEPS);
 	if (DSM_BUG(FORBID))
 		p->ops->forbid_write(p->env, page, protocol_granules(p, page));
 }
@@ -129,7 +129,7 @@ static void obey_fwd_getm(struct protocol *p, uint64_t page)
 	recalled_now(p, page);
 	pg->registered = 0;
 	stats_inc(&p->stats->pub.invalidations);
-	cache_send_home(p, page, MSG_WRITE_BACK, 0);
+	cache_send_home(p, page, 1, MSG_WRITE_BACK, 0);
 }
 
 static void obey(struct protocol *p, uint64_t page, enum page_deferred recall)
@@ -212,16 +212,22 @@ static bool to_push(const struct page *pg)
 	return pg->state == PAGE_MODIFIED && !pg->writers_holding && !pg->deferred && !pg->pending;
 }
 
-static void push_home(struct protocol *p, uint64_t page)
+/* A run of pages to be pushed: one protection change, one write and one message take it. */
+static void push_home(struct protocol *p, uint64_t first, unsigned n)
 {
-	struct page *pg = &p->pages[page];
+	unsigned each = protocol_granules(p, first);
 
-	cache_send_home(p, page, MSG_PUTM, MSG_KEEPS);
-	pg->state = PAGE_SHARED;
-	pg->registered = pg->unconfirmed = !cache_is_home(p, page);
+	p->ops->forbid_write(p->env, first, (uint64_t)n * each);
+	cache_send_home(p, first, n, MSG_PUTM, MSG_KEEPS);
+	for (unsigned i = 0; i < n; i++) {
+		struct page *pg = &p->pages[first + (uint64_t)i * each];
+
+		pg->state = PAGE_SHARED;
+		pg->registered = pg->unconfirmed = !cache_is_home(p, first);
+	}
 }
 
-/* Push n pages home; one protection change takes each run of those that are to go. */
+/* Push those of n pages home that are to go. */
 static void push_run(struct protocol *p, uint64_t page, unsigned n)
 {
 	unsigned each = protocol_granules(p, page);
@@ -232,9 +238,7 @@ static void push_run(struct protocol *p, uint64_t page, unsigned n)
 		for (run = 0; i + run < n && to_push(&p->pages[first + (uint64_t)run * each]);)
 			run++;
 		if (run)
-			p->ops->forbid_write(p->env, first, (uint64_t)run * each);
-		for (unsigned k = 0; k < run; k++)
-			push_home(p, first + (uint64_t)k * each);
+			push_home(p, first, run);
 	}
 }
 

@@ -494,23 +494,31 @@ static void on_write_back(struct protocol *p, const struct msg *m)
 	txn_response(p, t);
 }
 
+static void put_page(struct protocol *p, uint64_t page, unsigned rank, uint32_t flags)
+{
+	struct txn *t = txn_find(p, page);
+	uint64_t word = grant_get(p, page);
+
+	if (t && t->recalled == rank) {
+		t->have_data = !DSM_BUG(R6); /* R6: its answer to the recall follows */
+		page_came(p, page, rank);
+	} else if (!t && word == grant_word(GRANT_EXCLUSIVE, rank)) {
+		if (flags & MSG_KEEPS)
+			reader_add(p, page, rank); /* R9 */
+		page_came(p, page, rank);
+		grant_set(p, page, GRANT_CLEAN, 0);
+	} else {
+		log_debug("ignored PutM of page %#llx from rank %u", (unsigned long long)page,
+			  rank);
+	}
+}
+
 static void on_putm(struct protocol *p, const struct msg *m)
 {
-	struct txn *t = txn_find(p, m->page);
-	uint64_t word = grant_get(p, m->page);
+	unsigned each = protocol_granules(p, m->page);
 
-	if (t && t->recalled == m->src) {
-		t->have_data = !DSM_BUG(R6); /* R6: its answer to the recall follows */
-		page_came(p, m->page, m->src);
-	} else if (!t && word == grant_word(GRANT_EXCLUSIVE, m->src)) {
-		if (m->flags & MSG_KEEPS)
-			reader_add(p, m->page, m->src); /* R9 */
-		page_came(p, m->page, m->src);
-		grant_set(p, m->page, GRANT_CLEAN, 0);
-	} else {
-		log_debug("ignored PutM of page %#llx from rank %u", (unsigned long long)m->page,
-			  m->src);
-	}
+	for (uint64_t i = 0; i <= m->word[0]; i++)
+		put_page(p, m->page + i * each, m->src, m->flags);
 }
 
 void directory_message(struct protocol *p, const struct msg *m)

@@ -134,6 +134,16 @@ void protocol_run_local(struct protocol *p)
 	p->running_local = false;
 }
 
+/* Pages that a message is about, from its first on, must be of one block. */
+static bool fits_block(const struct protocol *p, const struct msg *m)
+{
+	uint64_t more = m->kind == MSG_PUTM ? m->word[0] : 0;
+
+	return more < GRANULES_PER_BLOCK &&
+	       m->page % GRANULES_PER_BLOCK + more * protocol_granules(p, m->page) <
+		       GRANULES_PER_BLOCK;
+}
+
 /* Does the message make sense here? Between ranks that free a region some may come late. */
 static bool acceptable(const struct protocol *p, const struct msg *m)
 {
@@ -146,7 +156,7 @@ static bool acceptable(const struct protocol *p, const struct msg *m)
 		return false;
 	if (m->page >= total_granules(p) || !protocol_block(p, m->page)->in_use)
 		return false;
-	if (protocol_page(p, m->page) != m->page)
+	if (protocol_page(p, m->page) != m->page || !fits_block(p, m))
 		return false;
 	return protocol_home(p, m->page) == (is_for_home(m->kind) ? p->rank : m->src);
 }

@@ -13,6 +13,9 @@
 #include "stats.h"
 #include "verbs_window.h"
 
+/* A long write goes in pieces: while one is on the wire the next is copied. */
+#define WRITE_PIECE ((size_t)64 << 10)
+
 struct verbs_op *verbs_op_new(struct transport_verbs *v, enum verbs_op_kind kind, unsigned rank)
 {
 	struct verbs_op *op = pool_get(&v->op_pool);
@@ -264,16 +267,32 @@ static struct verbs_op *make_room(struct transport_verbs *v, unsigned rank, size
 	return NULL;
 }
 
+static bool write_piece(struct transport_verbs *v, unsigned rank, const uint8_t *from,
+			uint64_t remote, uint32_t rkey, size_t len_bytes)
+{
+	struct ibv_sge sge = { .length = (uint32_t)len_bytes, .lkey = v->buffers_mr->lkey };
+	struct ibv_send_wr wr = { .sg_list = &sge,
+				  .num_sge = 1,
+				  .opcode = IBV_WR_RDMA_WRITE,
+				  .send_flags = IBV_SEND_SIGNALED,
+				  .wr.rdma = { remote, rkey } };
+	struct verbs_op *op = make_room(v, rank, len_bytes);
+
+	if (!op)
+		return false;
+	memcpy(op->buffer, from, len_bytes);
+	maintenance_device_reads(&v->maintenance, MAINTENANCE_STAGING, op->buffer, len_bytes);
+	sge.addr = (uintptr_t)op->buffer;
+	wr.wr_id = verbs_last_id(op);
+	return verbs_post(v, op, &wr, 1);
+}
+
 int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
 {
 	struct transport_verbs *v = verbs_of(t);
 	uint64_t key = v->rkeys[granule / GRANULES_PER_BLOCK];
-	struct ibv_sge sge = { .length = (uint32_t)len_bytes };
-	struct ibv_send_wr wr = { .sg_list = &sge,
-				  .num_sge = 1,
-				  .opcode = IBV_WR_RDMA_WRITE,
-				  .send_flags = IBV_SEND_SIGNALED };
-	struct verbs_op *op;
+	const uint8_t *from = segment_page(v->p.space->alias, granule);
+	uint64_t to;
 
 	if (rank == v->p.rank)
 		return 0;
@@ -283,18 +302,13 @@ int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len
 		verbs_mark_broken(v, rank, "a page of it is to be written that never came from it");
 		return verbs_err_down(rank);
 	}
-	op = make_room(v, rank, len_bytes);
-	if (!op)
-		return verbs_err_down(rank);
-	memcpy(op->buffer, segment_page(v->p.space->alias, granule), len_bytes);
-	maintenance_device_reads(&v->maintenance, MAINTENANCE_STAGING, op->buffer, len_bytes);
-	sge.addr = (uintptr_t)op->buffer;
-	sge.lkey = v->buffers_mr->lkey;
-	wr.wr_id = verbs_last_id(op);
-	wr.wr.rdma.remote_addr =
-		verbs_window_at(v, rank, granule) + verbs_window_pages(v->p.space, granule);
-	wr.wr.rdma.rkey = (uint32_t)key;
-	return verbs_post(v, op, &wr, 1) ? 0 : verbs_err_down(rank);
+	to = verbs_window_at(v, rank, granule) + verbs_window_pages(v->p.space, granule);
+	for (size_t at = 0, piece; at < len_bytes; at += piece) {
+		piece = len_bytes - at < WRITE_PIECE ? len_bytes - at : WRITE_PIECE;
+		if (!write_piece(v, rank, from + at, to + at, (uint32_t)key, piece))
+			return verbs_err_down(rank);
+	}
+	return 0;
 }
 
 /* Has a peer been silent? Then see whether its adapter still answers, by a read of its table. */

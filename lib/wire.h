@@ -31,7 +31,8 @@ enum msg_kind {
 	MSG_GETM, /* flags: MSG_HAS_COPY, MSG_IF_FREE */
 	MSG_GETA,
 	MSG_INV_ACK,
-	MSG_PUTM, /* flags: MSG_KEEPS */
+	MSG_PUTM, /* flags: MSG_KEEPS; word[0]: pages behind this one, in its block, that went too
+		   */
 	MSG_WRITE_BACK, /* flags: MSG_KEEPS, MSG_NOT_HERE */
 	/* coherence: home to cache */
 	MSG_INV,

@@ -289,12 +289,21 @@ static void check_states(struct cluster *c, uint64_t page)
 			     with[PAGE_ATOMIC]);
 }
 
+/* A PutM may be about several pages. */
+static bool is_about(const struct cluster *c, const struct msg *m, uint64_t page)
+{
+	uint64_t more = m->kind == MSG_PUTM ? m->word[0] : 0;
+
+	return page >= m->page &&
+	       page <= m->page + more * protocol_granules(&c->rank[0].protocol, m->page);
+}
+
 static bool on_the_way(struct cluster *c, unsigned from, unsigned to, unsigned kind, uint64_t page)
 {
 	struct item *i;
 
 	cds_list_for_each_entry (i, &c->queue[from * c->n + to], link)
-		if (i->kind == ITEM_MSG && i->msg.kind == kind && i->msg.page == page)
+		if (i->kind == ITEM_MSG && i->msg.kind == kind && is_about(c, &i->msg, page))
 			return true;
 	return false;
 }

@@ -305,6 +305,32 @@ static void protocol_message__nonsense_is_ignored(void **state)
 	finish(c);
 }
 
+/* A PutM of pages that are not all of one block, or not all the sender's. */
+static void protocol_message__putm_of_too_many_pages(void **state)
+{
+	static const uint64_t more[] = { GRANULES_PER_BLOCK - 3, GRANULES_PER_BLOCK, ~0ull,
+					 ~0ull / 2 };
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+	struct msg m = { .kind = MSG_PUTM, .slots = 1, .src = 1, .page = page + 3 };
+
+	(void)state;
+	cluster_page(c, 0, 1);
+	write_in(c, 1, page);
+	write_in(c, 2, page + 1);
+	for (unsigned i = 0; i < 4; i++) {
+		m.word[0] = more[i];
+		protocol_message(cluster_rank(c, 0), &m);
+		cluster_check(c);
+	}
+	m.page = page + 1;
+	m.word[0] = GRANULES_PER_BLOCK - 2;
+	protocol_message(cluster_rank(c, 0), &m);
+	assert_true(cluster_store(c, 2, page + 1, 0));
+	assert_true(cluster_store(c, 1, page, 0));
+	finish(c);
+}
+
 static void protocol_message__wrong_role_is_ignored(void **state)
 {
 	uint64_t page;
@@ -453,6 +479,7 @@ int main(void)
 		cmocka_unit_test(cache_write__grant_that_cannot_be_mapped_goes_back),
 		cmocka_unit_test(cache_read__map_failure_is_told),
 		cmocka_unit_test(protocol_message__nonsense_is_ignored),
+		cmocka_unit_test(protocol_message__putm_of_too_many_pages),
 		cmocka_unit_test(protocol_message__wrong_role_is_ignored),
 		cmocka_unit_test(protocol_message__answers_that_nobody_awaits),
 		cmocka_unit_test(protocol_message__request_of_the_owner_is_refused),

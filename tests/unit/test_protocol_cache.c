@@ -637,10 +637,68 @@ static void cache_unhold__pushes_runs(void **state)
 	}
 	cache_hold(cluster_rank(c, 1), c->page[2], true); /* held once more: it stays */
 	cache_unhold(cluster_rank(c, 1), first, 5, true, true);
+	assert_int_equal(cluster_queued(c, 1, 0), 2); /* a message a run */
 	cluster_run(c);
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(state_of(c, 1, c->page[i]), i == 2 ? PAGE_MODIFIED : PAGE_SHARED);
 	cache_unhold(cluster_rank(c, 1), c->page[2], 1, true, false);
+	finish(c);
+}
+
+/* Of three pages that go home together, one is wanted for writing meanwhile, one for reading. */
+static void cache_unhold__run_crosses_recalls(void **state)
+{
+	struct cluster *c = cluster_create(3, 1, CLUSTER_RDMA, MANY, 1);
+	static const unsigned answer[] = { MSG_FWD_GETM, MSG_FWD_GETS };
+	uint64_t page[3];
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		page[i] = cluster_page(c, 0, i);
+		write_in(c, 1, page[i]);
+		cache_hold(cluster_rank(c, 1), page[i], true);
+	}
+	cache_write(cluster_rank(c, 2), page[0], 0, false);
+	cluster_expect(c, 2, 0, MSG_GETM);
+	cache_read(cluster_rank(c, 2), page[2], 0, false);
+	cluster_chain_finish(c, 2);
+	cluster_expect(c, 2, 0, MSG_GETS);
+	cache_unhold(cluster_rank(c, 1), page[0], 3, true, true);
+	assert_int_equal(cluster_queued(c, 1, 0), 1);
+	for (unsigned i = 0; i < 2; i++)
+		cluster_expect(c, 0, 1, answer[i]);
+	cluster_expect(c, 1, 0, MSG_PUTM);
+	assert_int_equal(grant_state(grant_of(c, page[0])), GRANT_BUSY);
+	assert_int_equal(grant_state(grant_of(c, page[1])), GRANT_CLEAN);
+	assert_int_equal(grant_state(grant_of(c, page[2])), GRANT_BUSY);
+	cluster_run(c);
+	assert_true(cluster_store(c, 2, page[0], 0));
+	assert_true(cluster_load(c, 1, page[1], 0));
+	assert_true(cluster_load(c, 2, page[2], 0));
+	finish(c);
+}
+
+/* Written pages that go together, from among others, go home in one piece each run. */
+static void cache_make_room__dirty_runs_share_a_message(void **state)
+{
+	struct cluster *c = cluster_create(2, 1, CLUSTER_RDMA, 6, 1);
+	uint64_t first = cluster_page(c, 0, 0);
+
+	(void)state;
+	for (unsigned i = 1; i < 5; i++)
+		cluster_page(c, 0, i);
+	for (unsigned i = 0; i < 5; i++) {
+		if (i == 2)
+			read_in(c, 1, first + i);
+		else
+			write_in(c, 1, first + i);
+	}
+	assert_true(cache_make_room(cluster_rank(c, 1), 6));
+	assert_int_equal(cluster_queued(c, 1, 0), 2);
+	assert_int_equal(c->rank[1].stats.pub.write_backs, 4);
+	cluster_run(c);
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(grant_state(grant_of(c, first + i)), GRANT_CLEAN);
 	finish(c);
 }
 
@@ -692,6 +750,8 @@ int main(void)
 		cmocka_unit_test(cache_unhold__push_crosses_a_recall_of_a_held_page),
 		cmocka_unit_test(cache_unhold__push_undone_poisons_the_chain),
 		cmocka_unit_test(cache_unhold__pushes_runs),
+		cmocka_unit_test(cache_unhold__run_crosses_recalls),
+		cmocka_unit_test(cache_make_room__dirty_runs_share_a_message),
 		cmocka_unit_test(cache_unhold__home_pushes_its_own),
 	};
 
