@@ -161,10 +161,11 @@ static void copy_and_continue(struct floor_fault *f, size_t start, size_t len_by
 	}
 }
 
-static void allow_write(struct floor_fault *f, size_t start)
+static void protect(struct floor_fault *f, size_t start, size_t len_bytes, uint64_t mode)
 {
 	struct uffdio_writeprotect w = {
-		.range = { (uintptr_t)f->memory + start, PAGE_BYTES },
+		.range = { (uintptr_t)f->memory + start, len_bytes },
+		.mode = mode,
 	};
 
 	while (ioctl(f->uffd, UFFDIO_WRITEPROTECT, &w))
@@ -180,7 +181,7 @@ static void resolve(struct floor_fault *f, const struct uffd_msg *msg)
 	if (msg->event != UFFD_EVENT_PAGEFAULT)
 		return;
 	if (msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
-		allow_write(f, start);
+		protect(f, start, PAGE_BYTES, 0);
 	else if (msg->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_MINOR)
 		copy_and_continue(f, start, PAGE_BYTES, writable);
 	else
@@ -293,7 +294,7 @@ void floor_fault_prepare(struct floor_fault *f, enum floor_state state)
 	make_missing(f);
 	if (state == FLOOR_MISSING)
 		return;
-	copy(f, 0, f->len_bytes, false);
+	copy(f, 0, f->len_bytes, state == FLOOR_WRITABLE);
 	/* the alias is mapped throughout: its own faults are no part of the floor */
 	for (size_t at = 0; f->alias && at < f->len_bytes; at += PAGE_BYTES)
 		*(volatile uint8_t *)(f->alias + at) = 1;
@@ -307,4 +308,10 @@ void floor_fault_fill(struct floor_fault *f, enum floor_state state, size_t star
 		copy_and_continue(f, start, len_bytes, false);
 	else
 		copy(f, start, len_bytes, false);
+}
+
+void floor_fault_put(struct floor_fault *f, size_t start, size_t len_bytes)
+{
+	protect(f, start, len_bytes, UFFDIO_WRITEPROTECT_MODE_WP);
+	memcpy(f->source + start, f->alias + start, len_bytes);
 }

@@ -29,6 +29,7 @@ enum floor_state {
 	FLOOR_MISSING, /* no frame: the handler answers by UFFDIO_COPY, MODE_WP for a load */
 	FLOOR_UNMAPPED, /* a frame (memfd): memcpy through an alias, UFFDIO_CONTINUE, likewise */
 	FLOOR_PROTECTED, /* mapped, read-only: UFFDIO_WRITEPROTECT */
+	FLOOR_WRITABLE, /* mapped, for floor_fault_put() */
 };
 
 struct floor_fault;
@@ -52,5 +53,9 @@ void floor_fault_rest(struct floor_fault *f);
  */
 void floor_fault_fill(struct floor_fault *f, enum floor_state state, size_t start,
 		      size_t len_bytes);
+
+/* Let nobody write [start, start + len_bytes) any more, which must be FLOOR_WRITABLE, by one
+ * UFFDIO_WRITEPROTECT, and copy it out. In the calling thread. */
+void floor_fault_put(struct floor_fault *f, size_t start, size_t len_bytes);
 
 #endif

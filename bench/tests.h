@@ -13,6 +13,8 @@ void test_write_upgrade(struct bench *b);
 void test_ping_pong(struct bench *b);
 /* test_acquire.c */
 void test_acquire_read(struct bench *b);
+/* test_release.c */
+void test_write_back(struct bench *b);
 /* test_sync.c */
 void test_relock(struct bench *b);
 void test_lock_handover(struct bench *b);
