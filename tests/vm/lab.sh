@@ -12,6 +12,7 @@
 #	lab_link 2 off                     unplug g2's cable, or plug it in: on
 #	lab_kill 2                         g2 is gone, as if by power
 #	lab_check                          say what the guests' kernels complained of
+#	lab_keep DIRECTORY                 copy what they have said there
 #	lab_off                            end them all
 #
 # Status 124: ended at its limit. Status 250: the guest is gone.
@@ -212,7 +213,8 @@ lab_start()
 {
 	local dir
 
-	dir=$(mktemp -d "$lab_dir/$1/share/jobs/XXXXXX") || return 1
+	# In the order of their start.
+	dir=$(mktemp -d "$lab_dir/$1/share/jobs/$(date +%H%M%S).XXXXXX") || return 1
 	lab_job=$1/${dir##*/}
 	printf '%s\n' "$3" >"$dir/command"
 	lab_open_job "$1" "${dir##*/}" || return 1
@@ -285,6 +287,26 @@ lab_check()
 			"$lab_dir/$guest/console.log" && status=1
 	done
 	return $status
+}
+
+# lab_keep DIRECTORY: what each guest has said: its console, and each command with its output; instead of
+# what is there.
+lab_keep()
+{
+	local guest job kept
+
+	rm -rf "$1"
+	for ((guest = 1; guest <= lab_guests; guest++)); do
+		kept=$1/g$guest
+		mkdir -p "$kept" && cp "$lab_dir/$guest"/*.log "$kept/"
+		for job in "$lab_dir/$guest"/share/jobs/*/; do
+			job=${job%/}
+			{
+				sed 's/^/# /' "$job/command"
+				cat "$job/out"
+			} >"$kept/${job##*/}" 2>/dev/null
+		done
+	done
 }
 
 # lab_off: end the guests and forget them.

@@ -4,17 +4,22 @@
 # run.sh BUILD SET [PATTERN]: boot the guests of a set of cases (cases_SET.sh: one, two, old, arm64,
 # rdma_one, rdma_two, rdma_mixed), run its cases, or those whose names match, on the programs in the
 # build directory BUILD, and look at what the guests' kernels say. Prints "N passed, N failed".
+# What the guests have said is kept in BUILD/log/vm-SET if a case fails, or the run is ended.
 # Exit status 77, with the reason: what guests are made of cannot be downloaded.
 set -u -o pipefail
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 build=$(realpath "$1") || exit 2
 cases=$2
 pattern=${3:-.}
+logs=$build/log/vm-$cases
+# Before the end that ctest makes, so that a guest that hangs is looked at.
+: "${DSM_VM_LIFE_S:=570}"
 DSM_VM_EXPOSE="${DSM_VM_EXPOSE:-} $build"
 unset "${!DSM_RANK@}" "${!DSM_SIZE@}"
 
 passed=0
 failed=0
+done=0
 
 # in_guest GUEST SECONDS COMMAND: the same as lab_run; its output is shown if the case fails.
 in_guest()
@@ -86,14 +91,26 @@ kernels()
 	lab_check
 }
 
+# However this ends.
+finish()
+{
+	if ((!done || failed)) && ((lab_guests)); then
+		lab_keep "$logs"
+		echo "consoles, commands and their outputs: $logs"
+	fi
+	lab_off
+}
+
 # shellcheck source=tests/vm/lab.sh
 . "$here/lab.sh"
 # shellcheck source=/dev/null
 . "$here/cases_$cases.sh"
-trap lab_off EXIT
+trap finish EXIT
 trap 'exit 143' TERM INT HUP
+rm -rf "$logs"
 boot_guests || exit
 run_cases
 check kernels kernels
+done=1
 echo "$passed passed, $failed failed"
 ((failed == 0 && passed > 0))
