@@ -421,7 +421,7 @@ static void call_done(struct run *run, struct thread *t, int err)
 static void call_start(struct run *run, struct thread *t)
 {
 	const struct op *op = op_of(t);
-	struct sync *s = run->c->rank[t->rank].sync;
+	struct sync *s = run->c->rank[t->rank].node.sync;
 	int err;
 
 	t->call = (struct call){ .wait = { .blame = WIRE_NO_RANK } };
@@ -447,7 +447,7 @@ static void unlock(struct run *run, struct thread *t)
 		note(run, t, EVENT_UNLOCK, lock_word(lock), 0, 0, 0);
 		t->locked[lock] = false;
 		run->lock_owner[lock] = NOBODY;
-		if (sync_unlock(run->c->rank[t->rank].sync, lock_key(lock)) < 0)
+		if (sync_unlock(run->c->rank[t->rank].node.sync, lock_key(lock)) < 0)
 			cluster_fail(run->c, "rank %u cannot unlock lock %u, which it holds",
 				     t->rank, lock);
 	}
@@ -467,7 +467,7 @@ static void call_woken(struct run *run, struct thread *t)
 		return;
 	}
 	t->cancelled = true;
-	if (sync_cancel(run->c->rank[t->rank].sync, &t->call.wait) == 0)
+	if (sync_cancel(run->c->rank[t->rank].node.sync, &t->call.wait) == 0)
 		call_done(run, t, t->call.wait.result);
 }
 

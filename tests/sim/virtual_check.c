@@ -27,14 +27,14 @@ static const char *const access_name[] = { "none", "read", "write", "poison" };
 
 static uint64_t grant_of(struct cluster *c, uint64_t page)
 {
-	struct vrank *v = &c->rank[protocol_home(&c->rank[0].protocol, page)];
+	struct vrank *v = &c->rank[protocol_home(&c->rank[0].node.protocol, page)];
 
 	return *segment_grant(&v->space, v->space.alias, page);
 }
 
 static uint64_t *readers_of(struct cluster *c, uint64_t page)
 {
-	struct vrank *v = &c->rank[protocol_home(&c->rank[0].protocol, page)];
+	struct vrank *v = &c->rank[protocol_home(&c->rank[0].node.protocol, page)];
 
 	return segment_readers(&v->space, v->space.alias, page);
 }
@@ -62,8 +62,8 @@ static void show_page(struct cluster *c, uint64_t page)
 	uint64_t grant = grant_of(c, page);
 
 	fprintf(stderr, "page %#llx, home %u, %u granules, grant %s(%u), readers",
-		(unsigned long long)page, protocol_home(&c->rank[0].protocol, page),
-		protocol_granules(&c->rank[0].protocol, page), grant_name[grant_state(grant)],
+		(unsigned long long)page, protocol_home(&c->rank[0].node.protocol, page),
+		protocol_granules(&c->rank[0].node.protocol, page), grant_name[grant_state(grant)],
 		grant_rank(grant));
 	for (unsigned i = 0; i < c->rank[0].space.rank_words; i++)
 		fprintf(stderr, " %llx", (unsigned long long)readers_of(c, page)[i]);
@@ -115,7 +115,7 @@ void cluster_fail(struct cluster *c, const char *fmt, ...)
 
 static uint64_t granule_of(struct cluster *c, uint64_t page, unsigned word)
 {
-	return page + (word & 1 ? protocol_granules(&c->rank[0].protocol, page) - 1 : 0);
+	return page + (word & 1 ? protocol_granules(&c->rank[0].node.protocol, page) - 1 : 0);
 }
 
 struct granule *cluster_granule(struct cluster *c, unsigned rank, uint64_t page, unsigned word)
@@ -242,7 +242,7 @@ uint64_t cluster_swap(struct cluster *c, unsigned rank, uint64_t page, unsigned 
 static void check_mapping(struct cluster *c, unsigned r, uint64_t page)
 {
 	const struct page *pg = cluster_state(c, r, page);
-	uint64_t end = page + protocol_granules(&c->rank[r].protocol, page);
+	uint64_t end = page + protocol_granules(&c->rank[r].node.protocol, page);
 
 	for (uint64_t g = page; g < end; g++) {
 		uint8_t access = c->rank[r].granules[g].access;
@@ -254,7 +254,7 @@ static void check_mapping(struct cluster *c, unsigned r, uint64_t page)
 			cluster_fail(c, "rank %u has granule %#llx mapped to %s, the page is %s", r,
 				     (unsigned long long)g, access_name[access],
 				     state_name[pg->state]);
-		if (protocol_home(&c->rank[r].protocol, page) != r &&
+		if (protocol_home(&c->rank[r].node.protocol, page) != r &&
 		    c->rank[r].granules[g].frame != pg->frame)
 			cluster_fail(c, "rank %u: frame flag of page %#llx is wrong", r,
 				     (unsigned long long)page);
@@ -335,7 +335,7 @@ static bool flag_excused(struct cluster *c, unsigned r, unsigned home, uint64_t 
 
 static void check_readers(struct cluster *c, uint64_t page)
 {
-	unsigned home = protocol_home(&c->rank[0].protocol, page);
+	unsigned home = protocol_home(&c->rank[0].node.protocol, page);
 	const uint64_t *word = readers_of(c, page);
 
 	for (unsigned r = 0; r < c->rank[0].space.rank_words * 64; r++) {
@@ -373,7 +373,7 @@ void cluster_check(struct cluster *c)
 		return;
 	for (unsigned i = 0; i < c->npages; i++) {
 		uint64_t page = c->page[i];
-		unsigned home = protocol_home(&c->rank[0].protocol, page);
+		unsigned home = protocol_home(&c->rank[0].node.protocol, page);
 		enum grant_state grant = grant_state(grant_of(c, page));
 
 		check_states(c, page);
@@ -398,7 +398,7 @@ void cluster_check_add(struct cluster *c, unsigned rank, uint64_t page)
 static void check_grant(struct cluster *c, uint64_t page)
 {
 	uint64_t grant = grant_of(c, page);
-	unsigned home = protocol_home(&c->rank[0].protocol, page);
+	unsigned home = protocol_home(&c->rank[0].node.protocol, page);
 
 	if (c->rank[home].dead)
 		return;
@@ -418,7 +418,7 @@ static void check_grant(struct cluster *c, uint64_t page)
 
 static void check_pools(struct cluster *c, unsigned r)
 {
-	const struct protocol *p = &c->rank[r].protocol;
+	const struct protocol *p = &c->rank[r].node.protocol;
 
 	if (p->txn_pool.in_use || p->request_pool.in_use || p->fetch_pool.in_use ||
 	    p->retry_pool.in_use || p->local_pool.in_use)
@@ -446,11 +446,11 @@ void cluster_check_quiet(struct cluster *c)
 				cluster_fail(c, "rank %u waits for page %#llx for ever", r,
 					     (unsigned long long)g);
 			if (pg->frame)
-				frames += protocol_granules(&c->rank[r].protocol, g);
+				frames += protocol_granules(&c->rank[r].node.protocol, g);
 		}
-		if (frames != c->rank[r].protocol.frames)
+		if (frames != c->rank[r].node.protocol.frames)
 			cluster_fail(c, "rank %u counts %llu frames and has %llu", r,
-				     (unsigned long long)c->rank[r].protocol.frames,
+				     (unsigned long long)c->rank[r].node.protocol.frames,
 				     (unsigned long long)frames);
 		check_pools(c, r);
 	}

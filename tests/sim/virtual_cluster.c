@@ -36,15 +36,6 @@ void cluster_trace(struct cluster *c, const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
-uint64_t random_next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15ull;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-	return z ^ z >> 31;
-}
-
 uint64_t cluster_random(struct cluster *c, uint64_t below)
 {
 	size_t i = c->ndecisions++;
@@ -109,15 +100,6 @@ static void hook(void)
 	cluster_preempt(now);
 }
 
-void *cluster_zeroed(size_t n, size_t each)
-{
-	void *p = calloc(n, each);
-
-	if (!p)
-		abort();
-	return p;
-}
-
 static void rank_create(struct cluster *c, unsigned r, uint64_t cache_granules)
 {
 	struct vrank *v = &c->rank[r];
@@ -130,21 +112,24 @@ static void rank_create(struct cluster *c, unsigned r, uint64_t cache_granules)
 				   .segment_bytes = len + granules * 8 * (1 + words),
 				   .rank_words = words,
 				   .memfd = -1 };
-	v->space.alias = cluster_zeroed(1, v->space.segment_bytes);
-	v->granules = cluster_zeroed(granules, sizeof(*v->granules));
-	v->slots = cluster_zeroed(1, len);
-	CDS_INIT_LIST_HEAD(&v->local);
-	if (sync_create(&v->sync, r, c->n, &virtual_sync_ops, v) < 0)
-		abort();
-	if (protocol_init(&v->protocol, &ops, v, r, c->n, &v->space, v->blocks, &v->stats,
-			  cache_granules << GRANULE_SHIFT) < 0)
-		abort();
+	v->space.alias = virtual_zeroed(1, v->space.segment_bytes);
+	v->granules = virtual_zeroed(granules, sizeof(*v->granules));
+	v->slots = virtual_zeroed(1, len);
+	virtual_node_init(&v->node, &(struct virtual_node_params){ .rank = r,
+								   .size = c->n,
+								   .space = &v->space,
+								   .blocks = v->blocks,
+								   .cache_bytes = cache_granules
+										  << GRANULE_SHIFT,
+								   .protocol_ops = &ops,
+								   .sync_ops = &virtual_sync_ops,
+								   .env = v });
 }
 
 struct cluster *cluster_create(unsigned n, unsigned nblocks, enum cluster_mode mode,
 			       uint64_t cache_granules, uint64_t seed)
 {
-	struct cluster *c = cluster_zeroed(1, sizeof(*c));
+	struct cluster *c = virtual_zeroed(1, sizeof(*c));
 
 	c->n = n;
 	c->nblocks = nblocks;
@@ -153,8 +138,8 @@ struct cluster *cluster_create(unsigned n, unsigned nblocks, enum cluster_mode m
 	c->checks = CHECK_ALL;
 	c->events_max = EVENTS_MAX;
 	c->trace = getenv("TRACE") != NULL;
-	c->rank = cluster_zeroed(n, sizeof(*c->rank));
-	c->queue = cluster_zeroed((size_t)n * n, sizeof(*c->queue));
+	c->rank = virtual_zeroed(n, sizeof(*c->rank));
+	c->queue = virtual_zeroed((size_t)n * n, sizeof(*c->queue));
 	for (unsigned i = 0; i < n * n; i++)
 		CDS_INIT_LIST_HEAD(&c->queue[i]);
 	CDS_INIT_LIST_HEAD(&c->chains);
@@ -179,10 +164,7 @@ void cluster_destroy(struct cluster *c)
 	cds_list_for_each_entry_safe (ch, after, &c->chains, link)
 		virtual_chain_free(ch);
 	for (unsigned r = 0; r < c->n; r++) {
-		cds_list_for_each_entry_safe (i, next, &c->rank[r].local, link)
-			virtual_item_free(i);
-		sync_destroy(c->rank[r].sync);
-		protocol_fini(&c->rank[r].protocol);
+		virtual_node_fini(&c->rank[r].node);
 		free(c->rank[r].space.alias);
 		free(c->rank[r].granules);
 		free(c->rank[r].slots);
@@ -223,7 +205,7 @@ void cluster_enter(struct cluster *c, unsigned rank)
 
 void cluster_leave(struct cluster *c, unsigned rank)
 {
-	virtual_run_local(&c->rank[rank]);
+	virtual_node_run_local(&c->rank[rank].node);
 	c->depth--;
 	c->rank[rank].busy = false;
 }
@@ -305,7 +287,7 @@ static void offer_others(struct choices *ch)
 		if (c->app_ready(c->app, i))
 			offer(ch, (struct choice){ CHOICE_APP, i, 0, NULL });
 	for (unsigned r = 0; r < c->n; r++)
-		if (cluster_can_run(c, r) && !cds_list_empty(&c->rank[r].protocol.retries))
+		if (cluster_can_run(c, r) && !cds_list_empty(&c->rank[r].node.protocol.retries))
 			offer(ch, (struct choice){ CHOICE_RETRY, r, 0, NULL });
 }
 
@@ -327,7 +309,7 @@ static void choice_run(struct cluster *c, const struct choice *choice)
 		break;
 	case CHOICE_RETRY:
 		cluster_enter(c, choice->a);
-		protocol_retry(&c->rank[choice->a].protocol);
+		protocol_retry(&c->rank[choice->a].node.protocol);
 		cluster_leave(c, choice->a);
 		break;
 	case CHOICE_APP:

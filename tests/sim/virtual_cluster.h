@@ -22,8 +22,7 @@
 #include <stdint.h>
 #include <urcu/list.h>
 
-#include "protocol.h"
-#include "sync.h"
+#include "virtual_node.h"
 
 /* Words of a page that the oracle follows: even ones in its first granule, odd ones in its last. */
 #define CLUSTER_WORDS      4u
@@ -75,17 +74,14 @@ struct cluster;
 struct vrank {
 	struct cluster *cluster;
 	unsigned rank;
-	struct protocol protocol;
+	struct virtual_node node;
 	struct space space;
-	struct stats stats;
 	struct block blocks[CLUSTER_BLOCKS_MAX];
 	struct granule *granules;
 	uint8_t *slots; /* where pushed pages land */
 	bool dead;
 	bool busy; /* an event is under way: its lock is taken */
 	uint64_t paused_until; /* event; its processor does nothing before */
-	struct sync *sync;
-	struct cds_list_head local; /* of its locks' messages, those to itself */
 };
 
 /* A call that waits for a lock or a barrier. */
@@ -154,20 +150,17 @@ uint64_t cluster_page(struct cluster *c, unsigned block, unsigned index);
 
 static inline struct protocol *cluster_rank(struct cluster *c, unsigned rank)
 {
-	return &c->rank[rank].protocol;
+	return &c->rank[rank].node.protocol;
 }
 
 static inline struct page *cluster_state(struct cluster *c, unsigned rank, uint64_t page)
 {
-	return &c->rank[rank].protocol.pages[page];
+	return &c->rank[rank].node.protocol.pages[page];
 }
 
 /* The schedule's next decision; 0 is always the plainest one: the first that is possible, or no. */
 uint64_t cluster_random(struct cluster *c, uint64_t below);
 bool cluster_chance(struct cluster *c, unsigned percent);
-
-/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */
-uint64_t random_next(uint64_t *state);
 
 /* Can a rank's processor take up something now: alive, not in an event, not paused? */
 bool cluster_can_run(const struct cluster *c, unsigned rank);

@@ -7,9 +7,6 @@
 
 #include "virtual_cluster.h"
 
-/* Zeroed memory; aborts if there is none. */
-void *cluster_zeroed(size_t n, size_t each);
-
 /*
  * virtual_wire.c
  */
@@ -38,8 +35,6 @@ const uint8_t *virtual_pushed(void *env, unsigned home, uint64_t page);
  * virtual_sync.c
  */
 extern const struct sync_ops virtual_sync_ops;
-/* Deliver what a rank's locks have sent to itself. */
-void virtual_run_local(struct vrank *v);
 
 /*
  * virtual_pager.c

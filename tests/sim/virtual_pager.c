@@ -118,7 +118,7 @@ int virtual_drop(void *env, uint64_t granule, uint64_t n)
 void virtual_wake(void *env, uint64_t page)
 {
 	struct vrank *v = env;
-	unsigned n = protocol_granules(&v->protocol, page);
+	unsigned n = protocol_granules(&v->node.protocol, page);
 
 	for (unsigned i = 0; i < n; i++) {
 		v->granules[page + i].fault_wakes++;
@@ -129,7 +129,7 @@ void virtual_wake(void *env, uint64_t page)
 void virtual_fail(void *env, uint64_t page, int err, unsigned blame)
 {
 	struct vrank *v = env;
-	unsigned n = protocol_granules(&v->protocol, page);
+	unsigned n = protocol_granules(&v->node.protocol, page);
 
 	cluster_trace(v->cluster, "%u: page %llx fails: %s, rank %u", v->rank,
 		      (unsigned long long)page, strerror(err), blame);

@@ -10,7 +10,6 @@ static void sync_op_send(void *env, unsigned rank, const struct msg *m)
 {
 	struct vrank *v = env;
 	struct cluster *c = v->cluster;
-	struct item *i;
 
 	cluster_trace(c, "%u: sends %s to %u, key %llx", v->rank, msg_name(m->kind), rank,
 		      (unsigned long long)m->page);
@@ -19,12 +18,10 @@ static void sync_op_send(void *env, unsigned rank, const struct msg *m)
 			     msg_name(m->kind), m->src, rank);
 	if (c->rank[rank].dead)
 		return;
-	i = virtual_enqueue(c, v->rank, rank, ITEM_MSG, m->page, 0);
-	i->msg = *m;
-	if (rank == v->rank) {
-		cds_list_del(&i->link);
-		cds_list_add_tail(&i->link, &v->local);
-	}
+	if (rank == v->rank)
+		virtual_node_to_self(&v->node, m);
+	else
+		virtual_enqueue(c, v->rank, rank, ITEM_MSG, m->page, 0)->msg = *m;
 	cluster_preempt(c);
 }
 
@@ -37,14 +34,3 @@ static void sync_op_wake(void *env, struct sync_wait *w)
 }
 
 const struct sync_ops virtual_sync_ops = { .send = sync_op_send, .wake = sync_op_wake };
-
-void virtual_run_local(struct vrank *v)
-{
-	while (!cds_list_empty(&v->local)) {
-		struct item *i = cds_list_first_entry(&v->local, struct item, link);
-		struct msg m = i->msg;
-
-		virtual_item_free(i);
-		sync_message(v->sync, &m);
-	}
-}

@@ -29,7 +29,7 @@ struct cds_list_head *virtual_queue(struct cluster *c, unsigned from, unsigned t
 struct item *virtual_enqueue(struct cluster *c, unsigned from, unsigned to, enum item_kind kind,
 			     uint64_t page, size_t len_bytes)
 {
-	struct item *i = cluster_zeroed(1, sizeof(*i) + len_bytes);
+	struct item *i = virtual_zeroed(1, sizeof(*i) + len_bytes);
 
 	i->kind = kind;
 	i->page = page;
@@ -73,18 +73,14 @@ void virtual_item_run(struct cluster *c, unsigned from, unsigned to, struct item
 		cluster_trace(c, "%u: %s from %u, page %llx, flags %u", to, msg_name(i->msg.kind),
 			      from, (unsigned long long)i->msg.page, i->msg.flags);
 		cluster_enter(c, to);
-		if (i->msg.kind <= MSG_GRANT_ERROR)
-			protocol_message(&v->protocol, &i->msg);
-		else
-			sync_message(v->sync, &i->msg);
+		virtual_node_message(&v->node, &i->msg);
 		cluster_leave(c, to);
 		break;
 	case ITEM_DOWN:
 		cluster_trace(c, "%u: rank %u is down", to, from);
 		cluster_enter(c, to);
 		chains_cut(c, to, from);
-		sync_rank_down(v->sync, from);
-		protocol_rank_down(&v->protocol, from);
+		virtual_node_down(&v->node, from);
 		cluster_leave(c, to);
 		break;
 	}
@@ -147,13 +143,13 @@ static void fetch_step(struct cluster *c, unsigned rank, struct transport_fetch 
 	unsigned i = step / 3;
 	uint64_t page = f->granule + ((uint64_t)i << f->shift);
 	size_t len = GRANULE_BYTES << f->shift;
-	uint64_t *readers = segment_readers(&home->space, home->space.alias, page) + rank / 64;
 
-	if (step % 3 == 0 && f->add >> i & 1) {
-		cluster_check_add(c, rank, page);
-		__atomic_fetch_add(readers, 1ull << rank % 64, __ATOMIC_SEQ_CST);
+	if (step % 3 == 0) {
+		if (f->add >> i & 1)
+			cluster_check_add(c, rank, page);
+		virtual_fetch_add(&home->space, rank, f, i);
 	} else if (step % 3 == 1) {
-		f->grant[i] = *segment_grant(&home->space, home->space.alias, page);
+		virtual_fetch_grant(&home->space, f, i);
 		cluster_trace(c, "%u: chain reads grant %llx of page %llx", rank,
 			      (unsigned long long)f->grant[i], (unsigned long long)page);
 	} else if (step % 3 == 2 && landing) {
@@ -169,7 +165,7 @@ int virtual_fetch(void *env, struct transport_fetch *f)
 
 	cluster_trace(c, "%u: chain for %u pages at %llx, add %llx", v->rank, f->n,
 		      (unsigned long long)f->granule, (unsigned long long)f->add);
-	if (rankset_has(&v->protocol.down, f->rank))
+	if (rankset_has(&v->node.protocol.down, f->rank))
 		return -EHOSTDOWN;
 	if (c->no_chains)
 		return -EAGAIN;
@@ -181,10 +177,10 @@ int virtual_fetch(void *env, struct transport_fetch *f)
 		f->data = segment_page(c->rank[f->rank].space.alias, f->granule);
 		return 0;
 	}
-	ch = cluster_zeroed(1, sizeof(*ch));
+	ch = virtual_zeroed(1, sizeof(*ch));
 	ch->rank = v->rank;
 	ch->fetch = f;
-	ch->landing = cluster_zeroed(f->n, GRANULE_BYTES << f->shift);
+	ch->landing = virtual_zeroed(f->n, GRANULE_BYTES << f->shift);
 	cds_list_add_tail(&ch->link, &c->chains);
 	cluster_preempt(c);
 	return 1;
@@ -209,7 +205,7 @@ void virtual_chain_done(struct cluster *c, struct chain *ch)
 	cds_list_del(&ch->link);
 	ch->fetch->data = ch->landing;
 	cluster_enter(c, rank);
-	protocol_fetched(&c->rank[rank].protocol, ch->fetch, ch->status);
+	protocol_fetched(&c->rank[rank].node.protocol, ch->fetch, ch->status);
 	cluster_leave(c, rank);
 	free(ch->landing);
 	free(ch);

@@ -22,7 +22,7 @@ static void cache_read__clean_page_takes_no_message(void **state)
 	assert_true(cluster_load(c, 1, page, 0));
 	assert_true(has_bit(c, 1, page));
 	assert_int_equal(cluster_queued(c, 1, 0), 0);
-	assert_int_equal(c->rank[1].stats.pub.read_misses_one_sided, 1);
+	assert_int_equal(c->rank[1].node.stats.pub.read_misses_one_sided, 1);
 	finish(c);
 }
 
@@ -60,7 +60,7 @@ static void cache_read__ahead_takes_what_is_clean(void **state)
 	assert_int_equal(state_of(c, 1, page[2]), PAGE_INVALID); /* nobody is disturbed for it */
 	assert_int_equal(state_of(c, 2, page[2]), PAGE_MODIFIED);
 	assert_int_equal(state_of(c, 1, page[3]), PAGE_SHARED);
-	assert_int_equal(c->rank[1].stats.pub.prefetched_pages, 2);
+	assert_int_equal(c->rank[1].node.stats.pub.prefetched_pages, 2);
 	finish(c);
 }
 
@@ -151,7 +151,7 @@ static void cache_hold__recall_waits_for_the_release(void **state)
 			cache_read(cluster_rank(c, 2), page, 0, false);
 		cluster_run(c);
 		assert_true(cluster_store(c, 1, page, 1));
-		assert_int_equal(c->rank[1].stats.pub.recalls_deferred, 1);
+		assert_int_equal(c->rank[1].node.stats.pub.recalls_deferred, 1);
 		assert_int_equal(cluster_state(c, 2, page)->pending,
 				 writes[i] ? PEND_GETM : PEND_GETS);
 		cache_unhold(cluster_rank(c, 1), page, 1, true, false);
@@ -334,7 +334,7 @@ static void cache_make_room__keeps_to_the_budget(void **state)
 		write_in(c, 1, page);
 		assert_true(cluster_rank(c, 1)->frames <= 4);
 	}
-	assert_int_equal(c->rank[1].stats.pub.evictions, 8);
+	assert_int_equal(c->rank[1].node.stats.pub.evictions, 8);
 	for (unsigned i = 0; i < 12; i++)
 		read_in(c, 0, c->page[i]);
 	finish(c);
@@ -536,7 +536,7 @@ static void cache_unhold__push_leaves_a_clean_page(void **state)
 	cache_read(cluster_rank(c, 2), page, 0, false);
 	cluster_chain_finish(c, 2);
 	assert_true(cluster_load(c, 2, page, 0));
-	assert_int_equal(c->rank[2].stats.pub.read_misses_one_sided, 1);
+	assert_int_equal(c->rank[2].node.stats.pub.read_misses_one_sided, 1);
 	finish(c);
 }
 

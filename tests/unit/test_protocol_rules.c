@@ -53,7 +53,7 @@ static void r3__silent_eviction_keeps_the_registration(void **state)
 	assert_true(cluster_state(c, 1, first)->registered);
 	assert_true(has_bit(c, 1, first));
 	read_in(c, 1, first); /* does not register again */
-	assert_int_equal(c->rank[1].stats.pub.evictions, 2);
+	assert_int_equal(c->rank[1].node.stats.pub.evictions, 2);
 	finish(c);
 }
 
@@ -201,8 +201,8 @@ static void r10__upgrade_goes_without_data(void **state)
 	cache_write(cluster_rank(c, 1), page, 0, false);
 	cluster_run(c);
 	assert_true(cluster_store(c, 1, page, 0));
-	assert_int_equal(c->rank[1].stats.pub.write_upgrades, 1);
-	assert_int_equal(c->rank[1].stats.pub.fetched_bytes, GRANULE_BYTES); /* of the read */
+	assert_int_equal(c->rank[1].node.stats.pub.write_upgrades, 1);
+	assert_int_equal(c->rank[1].node.stats.pub.fetched_bytes, GRANULE_BYTES); /* of the read */
 	finish(c);
 }
 
@@ -224,7 +224,7 @@ static void r10__upgrade_that_lost_its_copy_gets_data(void **state)
 	assert_true(cluster_store(c, 2, page, 0));
 	cluster_run(c);
 	assert_true(cluster_store(c, 1, page, 0));
-	assert_int_equal(c->rank[1].stats.pub.fetched_bytes, 2 * GRANULE_BYTES);
+	assert_int_equal(c->rank[1].node.stats.pub.fetched_bytes, 2 * GRANULE_BYTES);
 	finish(c);
 }
 
