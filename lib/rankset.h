@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Most ranks of a job: 64 bytes of readers a page. */
-#define RANKS_MAX     512u
+/* Most ranks of a job: 64 bytes of readers a page. What looks beyond is compiled with more. */
+#ifndef RANKS_MAX
+#define RANKS_MAX 512u
+#endif
 #define RANKSET_WORDS (RANKS_MAX / 64)
 
 struct rankset {

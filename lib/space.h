@@ -22,9 +22,12 @@
 #include "maintenance.h"
 #include "rankset.h"
 
-#define GRANULE_SHIFT      12
-#define GRANULE_BYTES      (1ul << GRANULE_SHIFT)
-#define BLOCK_SHIFT        21
+#define GRANULE_SHIFT 12
+#define GRANULE_BYTES (1ul << GRANULE_SHIFT)
+/* What simulates thousands of ranks is compiled with smaller blocks. */
+#ifndef BLOCK_SHIFT
+#define BLOCK_SHIFT 21
+#endif
 #define BLOCK_BYTES        (1ul << BLOCK_SHIFT)
 #define GRANULES_PER_BLOCK (BLOCK_BYTES / GRANULE_BYTES)
 
