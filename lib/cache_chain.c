@@ -99,15 +99,15 @@ static bool chain_valid(const struct protocol *p, const struct transport_fetch *
 static unsigned chain_map(struct protocol *p, struct transport_fetch *f, unsigned i)
 {
 	uint64_t first = f->granule + ((uint64_t)i << f->shift);
-	unsigned frame = p->pages[first].frame, n = 1;
+	unsigned frame = p->pages[first].frame, n = 1, missed;
 
 	while (i + n < f->n && chain_valid(p, f, i + n) &&
 	       p->pages[first + ((uint64_t)n << f->shift)].frame == frame)
 		n++;
-	/* The first was missed; the others came with it, even if they are waited for meanwhile. */
-	if (i == 0)
-		stats_inc(&p->stats->pub.read_misses_one_sided);
-	stats_add(&p->stats->pub.prefetched_pages, n - (i == 0));
+	/* The others came with it, even if they are waited for meanwhile. */
+	missed = i == 0 && p->pages[first].demanded;
+	stats_add(&p->stats->pub.read_misses_one_sided, missed);
+	stats_add(&p->stats->pub.prefetched_pages, n - missed);
 	cache_map_shared(p, first, n, f->data + ((uint64_t)i << f->shift << GRANULE_SHIFT));
 	return n;
 }

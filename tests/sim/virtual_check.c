@@ -295,7 +295,7 @@ static bool is_about(const struct cluster *c, const struct msg *m, uint64_t page
 	uint64_t more = m->kind == MSG_PUTM ? m->word[0] : 0;
 
 	return page >= m->page &&
-	       page <= m->page + more * protocol_granules(&c->rank[0].protocol, m->page);
+	       page <= m->page + more * protocol_granules(&c->rank[0].node.protocol, m->page);
 }
 
 static bool on_the_way(struct cluster *c, unsigned from, unsigned to, unsigned kind, uint64_t page)

@@ -695,7 +695,7 @@ static void cache_make_room__dirty_runs_share_a_message(void **state)
 	}
 	assert_true(cache_make_room(cluster_rank(c, 1), 6));
 	assert_int_equal(cluster_queued(c, 1, 0), 2);
-	assert_int_equal(c->rank[1].stats.pub.write_backs, 4);
+	assert_int_equal(c->rank[1].node.stats.pub.write_backs, 4);
 	cluster_run(c);
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(grant_state(grant_of(c, first + i)), GRANT_CLEAN);
