@@ -355,6 +355,7 @@ static void on_grant_a(struct protocol *p, const struct msg *m)
 	if (pg->pending != PEND_GETA)
 		return;
 	pg->registered = !cache_is_home(p, m->page);
+	pg->adapter = (m->flags & MSG_ADAPTER) != 0;
 	arrived(p, m->page, PAGE_ATOMIC);
 }
 

@@ -36,7 +36,9 @@ struct txn {
 	struct rankset acks; /* ranks whose InvAck is awaited */
 	uint16_t recalled; /* owner whose WriteBack is awaited, or WIRE_NO_RANK */
 	bool have_data; /* a PutM of that owner came, crossing the recall */
-	bool was_atomic; /* before the first request: the home's processor may have written it */
+	bool was_atomic; /* before the first request: this machine's processors may have written
+			  * it, or, */
+	bool was_adapter; /* its adapter */
 	bool had_requester; /* the requester was among the readers taken (R10) */
 };
 
@@ -90,17 +92,22 @@ static void page_written_here(struct protocol *p, uint64_t page)
 					 (size_t)protocol_granules(p, page) << GRANULE_SHIFT);
 }
 
-/* A page came home from a rank. */
-static void page_came(struct protocol *p, uint64_t page, unsigned rank)
+/* An adapter did: what processors of this machine read is to be that. */
+static void page_wrote_adapter(struct protocol *p, uint64_t page)
 {
-	if (!p->space->wire)
-		return;
-	if (!rankset_has(p->space->wire_ranks, rank))
-		page_written_here(p, page);
-	else
+	if (p->space->wire)
 		maintenance_device_wrote(p->space->maintenance, MAINTENANCE_HOME,
 					 segment_page(p->space->alias, page),
 					 (size_t)protocol_granules(p, page) << GRANULE_SHIFT);
+}
+
+/* A page came home from a rank. */
+static void page_came(struct protocol *p, uint64_t page, unsigned rank)
+{
+	if (p->space->wire && rankset_has(p->space->wire_ranks, rank))
+		page_wrote_adapter(p, page);
+	else
+		page_written_here(p, page);
 }
 
 static void reader_add(struct protocol *p, uint64_t page, unsigned rank)
@@ -246,11 +253,19 @@ static void grant_modified(struct protocol *p, uint64_t page, const struct reque
 	grant(p, r->rank, MSG_GRANT_M, page, data ? MSG_DATA : 0);
 }
 
-static void grant_atomic(struct protocol *p, uint64_t page, unsigned rank)
+/* Does this rank do remote atomics by adapter? Then all do on the pages that it has a part in. */
+static enum atomic_by atomic_by(const struct protocol *p, unsigned rank)
 {
-	grant_set(p, page, GRANT_ATOMIC, 0);
+	return p->space->wire_atomics && rankset_has(p->space->wire_atomics, rank)
+		       ? ATOMIC_BY_ADAPTER
+		       : ATOMIC_BY_PROCESSORS;
+}
+
+static void grant_atomic(struct protocol *p, uint64_t page, unsigned rank, enum atomic_by by)
+{
+	grant_set(p, page, GRANT_ATOMIC, by);
 	reader_add(p, page, rank);
-	grant(p, rank, MSG_GRANT_A, page, 0);
+	grant(p, rank, MSG_GRANT_A, page, by == ATOMIC_BY_ADAPTER ? MSG_ADAPTER : 0);
 }
 
 static bool waiting(const struct txn *t)
@@ -271,9 +286,11 @@ static void txn_grant(struct protocol *p, struct txn *t)
 {
 	struct request *r = cds_list_first_entry(&t->queue, struct request, link);
 
-	if (t->was_atomic)
+	if (t->was_adapter)
+		page_wrote_adapter(p, t->page);
+	else if (t->was_atomic)
 		page_written_here(p, t->page);
-	t->was_atomic = false;
+	t->was_atomic = t->was_adapter = false;
 	if (rankset_has(&p->down, r->rank)) {
 		grant_set(p, t->page, GRANT_CLEAN, 0);
 	} else if (r->kind == MSG_GETS) {
@@ -282,7 +299,7 @@ static void txn_grant(struct protocol *p, struct txn *t)
 	} else if (r->kind == MSG_GETM) {
 		grant_modified(p, t->page, r, t->had_requester);
 	} else {
-		grant_atomic(p, t->page, r->rank);
+		grant_atomic(p, t->page, r->rank, atomic_by(p, r->rank));
 	}
 	request_drop(p, r);
 }
@@ -341,6 +358,24 @@ static bool free_for(struct protocol *p, uint64_t page, unsigned rank)
 	return true;
 }
 
+/* Whoever does a page's atomics by processor has to be asked before anybody does them by adapter;
+ * who could do either does them by adapter with those who must. */
+static bool may_join_atomics(const struct protocol *p, uint64_t word, unsigned rank)
+{
+	if (grant_state(word) == GRANT_CLEAN)
+		return DSM_BUG(ATOMIC);
+	return grant_state(word) == GRANT_ATOMIC &&
+	       (grant_rank(word) == ATOMIC_BY_ADAPTER ||
+		atomic_by(p, rank) == ATOMIC_BY_PROCESSORS || DSM_BUG(ADAPTER));
+}
+
+static enum atomic_by joint_atomics(const struct protocol *p, uint64_t word, unsigned rank)
+{
+	if (grant_state(word) == GRANT_ATOMIC && grant_rank(word) == ATOMIC_BY_ADAPTER)
+		return ATOMIC_BY_ADAPTER;
+	return atomic_by(p, rank);
+}
+
 /* Answer without asking anybody, if the page's state allows it. */
 static bool answered_at_once(struct protocol *p, uint64_t page, const struct request *r)
 {
@@ -355,9 +390,8 @@ static bool answered_at_once(struct protocol *p, uint64_t page, const struct req
 		refuse(p, page, r->rank, EPROTO, r->rank);
 	} else if (r->kind == MSG_GETS && state == GRANT_CLEAN) {
 		grant_shared(p, page, r->rank);
-	} else if (r->kind == MSG_GETA &&
-		   (state == GRANT_ATOMIC || (state == GRANT_CLEAN && DSM_BUG(ATOMIC)))) {
-		grant_atomic(p, page, r->rank);
+	} else if (r->kind == MSG_GETA && may_join_atomics(p, word, r->rank)) {
+		grant_atomic(p, page, r->rank, joint_atomics(p, word, r->rank));
 	} else if (r->kind == MSG_GETM && (r->flags & MSG_IF_FREE) && !free_for(p, page, r->rank)) {
 		refuse(p, page, r->rank, EAGAIN, r->rank);
 	} else {
@@ -381,6 +415,7 @@ static void txn_begin(struct protocol *p, struct txn *t, const struct request *r
 	bool keep_readers = r->kind == MSG_GETS && exclusive;
 
 	t->was_atomic = grant_state(word) == GRANT_ATOMIC;
+	t->was_adapter = t->was_atomic && grant_rank(word) == ATOMIC_BY_ADAPTER;
 	t->had_requester = false;
 	t->have_data = false;
 	if (!DSM_BUG(R1))

@@ -59,11 +59,13 @@ struct page {
 	uint32_t recalled : 4; /* when it was recalled last: 1 + tick % TICKS; 0: never */
 	uint32_t hold_awaited : 1; /* hold.c: somebody waits for a hold to end */
 	uint32_t write_awaited : 1; /* hold.c: and that to write */
-	uint32_t blame : 10; /* if lost: the rank that died with it */
+	uint32_t adapter : 1; /* Atomic: by the home's adapter, not by processors */
+	uint32_t blame : 9; /* if lost: the rank that died with it */
 	uint16_t readers_holding; /* dsm_acquire(DSM_READ) holds */
 	uint16_t writers_holding; /* dsm_acquire(DSM_WRITE) holds */
 };
 _Static_assert(sizeof(struct page) == 8, "one word a page");
+_Static_assert(RANKS_MAX <= 1u << 9, "a rank fits its bits");
 
 struct protocol;
 

@@ -43,6 +43,8 @@ struct space {
 	uint64_t wire_stride; /* bytes of a block's window in it */
 	uint64_t *taken; /* rank_words words a granule */
 	const struct rankset *wire_ranks; /* who they are */
+	/* Those of them who do remote atomics on this rank's memory by adapter; NULL: nobody. */
+	const struct rankset *wire_atomics;
 	struct maintenance *maintenance; /* of the adapter */
 };
 

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 2u
+#define WIRE_VERSION 3u
 #define WIRE_MAGIC   0x314d5344u /* "DSM1" */
 
 #define MSG_SLOT_BYTES 64u
@@ -40,7 +40,7 @@ enum msg_kind {
 	MSG_FWD_GETM,
 	MSG_GRANT_S,
 	MSG_GRANT_M, /* flags: MSG_DATA */
-	MSG_GRANT_A,
+	MSG_GRANT_A, /* flags: MSG_ADAPTER */
 	MSG_GRANT_ERROR, /* word[0]: errno, word[1]: rank to blame */
 	/* regions: struct msg_region */
 	MSG_REGION_ALLOC, /* any to rank 0 */
@@ -82,9 +82,10 @@ enum msg_kind {
 	MSG_COND_CANCEL, /* rank to home: id */
 	MSG_COND_REPLY, /* home to rank: id; word[1]: errno or 0 */
 	MSG_BARRIER, /* page: epoch; word[0]: round */
-	/* remote atomics that the home's processor executes; see remote_atomic.c */
+	/* remote atomics that the home executes; see remote_atomic.c */
 	MSG_ATOMIC, /* rank to home: page: granule; flags: enum transport_atomic, width in bytes <<
-		     * 8; word[0]: id; word[1]: offset; word[2]: operand; word[3]: expected */
+		     * 8, MSG_BY_ADAPTER; word[0]: id; word[1]: offset; word[2]: operand; word[3]:
+		     * expected */
 	MSG_ATOMIC_DONE, /* home to rank: word[0]: id; word[1]: errno or 0; word[2]: value before */
 	/* the end */
 	MSG_STATS, /* arg: index of the first word; word[]: values */
@@ -100,6 +101,9 @@ enum msg_kind {
 #define MSG_KEEPS    1u /* PutM, WriteBack: the sender keeps a Shared copy */
 #define MSG_NOT_HERE 2u /* WriteBack: a PutM that precedes this has the data */
 #define MSG_DATA     1u /* GrantM: the page's data comes with it */
+#define MSG_ADAPTER  1u /* GrantA: atomics on the page are the home's adapter's */
+
+#define MSG_BY_ADAPTER (1u << 16) /* Atomic: by the home's adapter, not its processor */
 
 #define MSG_NO_WAIT 1u /* LockGet, LockForward, SemWait: do not wait if it is taken */
 #define MSG_PROBE   2u /* LockForward: is it held still? LockRefuse: it is */
@@ -152,9 +156,13 @@ enum grant_state {
 	GRANT_CLEAN = 0, /* the home's memory is valid; readers may register and copy */
 	GRANT_BUSY, /* a transaction is under way: ask by message */
 	GRANT_EXCLUSIVE, /* one rank holds it Modified: ask by message */
-	GRANT_ATOMIC, /* registered ranks do remote atomics on the home's memory */
+	GRANT_ATOMIC, /* registered ranks do remote atomics on the home's memory: for a rank there
+		       * is ATOMIC_BY_PROCESSORS or ATOMIC_BY_ADAPTER */
 	GRANT_LOST, /* its owner died */
 };
+
+/* Whose atomics they are: the two are not atomic against one another. */
+enum atomic_by { ATOMIC_BY_PROCESSORS, ATOMIC_BY_ADAPTER };
 
 static inline uint64_t grant_word(enum grant_state state, unsigned rank)
 {

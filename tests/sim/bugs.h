@@ -29,6 +29,7 @@
 	X(HOLD_WRITE, "a thread writes what another of its rank holds to read")                    \
 	X(EXCLUSIVE, "readers are not taken where the page is Exclusive")                          \
 	X(ATOMIC, "remote atomics are granted beside Shared copies")                               \
+	X(ADAPTER, "remote atomics by adapter are granted beside those by processors")             \
 	X(DEATH, "the home goes on waiting for a dead rank's InvAck")                              \
 	X(LOCK, "a lock that is held is handed over")                                              \
 	X(BARRIER, "a barrier leaves out its last round")

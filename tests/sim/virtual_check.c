@@ -263,7 +263,7 @@ static void check_mapping(struct cluster *c, unsigned r, uint64_t page)
 
 static void check_states(struct cluster *c, uint64_t page)
 {
-	unsigned with[4] = { 0 };
+	unsigned with[4] = { 0 }, by[2] = { 0 };
 
 	for (unsigned r = 0; r < c->n; r++) {
 		const struct page *pg = cluster_state(c, r, page);
@@ -271,6 +271,7 @@ static void check_states(struct cluster *c, uint64_t page)
 		if (c->rank[r].dead)
 			continue;
 		with[pg->state]++;
+		by[pg->adapter] += pg->state == PAGE_ATOMIC;
 		check_mapping(c, r, page);
 		for (unsigned w = 0; w < CLUSTER_WORDS; w++)
 			if (pg->state == PAGE_SHARED || pg->state == PAGE_MODIFIED)
@@ -287,6 +288,10 @@ static void check_states(struct cluster *c, uint64_t page)
 		cluster_fail(c, "page %#llx: %u Modified, %u Shared, %u Atomic",
 			     (unsigned long long)page, with[PAGE_MODIFIED], with[PAGE_SHARED],
 			     with[PAGE_ATOMIC]);
+	if (by[ATOMIC_BY_PROCESSORS] && by[ATOMIC_BY_ADAPTER])
+		cluster_fail(c, "page %#llx: %u ranks do atomics by processor, %u by adapter",
+			     (unsigned long long)page, by[ATOMIC_BY_PROCESSORS],
+			     by[ATOMIC_BY_ADAPTER]);
 }
 
 /* A PutM may be about several pages. */

@@ -112,6 +112,10 @@ static void rank_create(struct cluster *c, unsigned r, uint64_t cache_granules)
 				   .segment_bytes = len + granules * 8 * (1 + words),
 				   .rank_words = words,
 				   .memfd = -1 };
+	for (unsigned other = 1; c->mode == CLUSTER_RDMA && other < c->n; other += 2)
+		if (other != r)
+			rankset_add(&v->adapters, other);
+	v->space.wire_atomics = &v->adapters;
 	v->space.alias = virtual_zeroed(1, v->space.segment_bytes);
 	v->granules = virtual_zeroed(granules, sizeof(*v->granules));
 	v->slots = virtual_zeroed(1, len);

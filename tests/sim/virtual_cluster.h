@@ -76,6 +76,7 @@ struct vrank {
 	unsigned rank;
 	struct virtual_node node;
 	struct space space;
+	struct rankset adapters; /* who does atomics on its memory by adapter: some */
 	struct block blocks[CLUSTER_BLOCKS_MAX];
 	struct granule *granules;
 	uint8_t *slots; /* where pushed pages land */

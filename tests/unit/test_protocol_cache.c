@@ -473,6 +473,43 @@ static void cache_atomic__ranks_share_the_homes_memory(void **state)
 	finish(c);
 }
 
+/* Rank 1 comes to rank 0's memory by adapter, ranks 0 and 2 do not: whoever began by processor is
+ * asked before rank 1 is let, and does as rank 1 does afterwards. */
+static void cache_atomic__all_by_adapter_or_none(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_RDMA, &page);
+
+	(void)state;
+	for (unsigned r = 0; r < 3; r += 2) {
+		cache_atomic(cluster_rank(c, r), page);
+		cluster_run(c);
+		assert_int_equal(state_of(c, r, page), PAGE_ATOMIC);
+		assert_int_equal(cluster_state(c, r, page)->adapter, 0);
+	}
+	assert_int_equal(grant_of(c, page), grant_word(GRANT_ATOMIC, ATOMIC_BY_PROCESSORS));
+	cache_atomic(cluster_rank(c, 1), page);
+	cluster_expect(c, 1, 0, MSG_GETA);
+	assert_int_equal(state_of(c, 0, page), PAGE_INVALID);
+	assert_int_equal(state_of(c, 1, page), PAGE_INVALID);
+	cluster_expect(c, 0, 2, MSG_INV);
+	cluster_expect(c, 2, 0, MSG_INV_ACK);
+	cluster_expect(c, 0, 1, MSG_GRANT_A);
+	assert_int_equal(grant_of(c, page), grant_word(GRANT_ATOMIC, ATOMIC_BY_ADAPTER));
+	for (unsigned r = 0; r < 3; r++) {
+		cache_atomic(cluster_rank(c, r), page);
+		cluster_run(c);
+		assert_int_equal(state_of(c, r, page), PAGE_ATOMIC);
+		assert_int_equal(cluster_state(c, r, page)->adapter, 1);
+	}
+	/* A load ends it, and the next begin anew. */
+	read_in(c, 2, page);
+	cache_atomic(cluster_rank(c, 2), page);
+	cluster_run(c);
+	assert_int_equal(cluster_state(c, 2, page)->adapter, 0);
+	finish(c);
+}
+
 static void cache_atomic__every_other_state_and_back(void **state)
 {
 	uint64_t page;
@@ -743,6 +780,7 @@ int main(void)
 		cmocka_unit_test(cache_write__own_registration_does_not_make_a_page_used),
 		cmocka_unit_test(cache_write__refused_ahead_but_needed_meanwhile),
 		cmocka_unit_test(cache_atomic__ranks_share_the_homes_memory),
+		cmocka_unit_test(cache_atomic__all_by_adapter_or_none),
 		cmocka_unit_test(cache_atomic__every_other_state_and_back),
 		cmocka_unit_test(cache_atomic__owner_needs_no_home),
 		cmocka_unit_test(cache_unhold__push_leaves_a_clean_page),
