@@ -449,14 +449,7 @@ static int atomic_at(struct dsm *d, uintptr_t addr, const struct remote_atomic *
 		return 0;
 	}
 	stats_inc(&d->stats.pub.atomics_remote);
-	err = d->transport->ops->atomic(d->transport, protocol_home(&d->protocol, s.first), offset,
-					a->width, a->op, a->operand, a->expected, result);
-	if (err == -EOPNOTSUPP)
-		return remote_atomic_ask(d, protocol_home(&d->protocol, s.first), offset, a,
-					 result);
-	if (err < 0)
-		return refused(d, s.first, err, protocol_home(&d->protocol, s.first));
-	return 0;
+	return remote_atomic_do(d, offset, a, result);
 }
 
 static int atomic(struct dsm *d, void *addr, const struct remote_atomic *a, uint64_t *result)

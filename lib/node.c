@@ -39,11 +39,11 @@ void node_init(struct dsm *d)
 	init_lock(d);
 	CDS_INIT_LIST_HEAD(&d->acquired);
 	CDS_INIT_LIST_HEAD(&d->local);
-	CDS_INIT_LIST_HEAD(&d->atomics);
 	for (unsigned i = 0; i < PAGE_WAIT_BUCKETS; i++)
 		CDS_INIT_LIST_HEAD(&d->page_waits[i]);
 	pool_init(&d->local_pool, sizeof(struct local_msg));
 	pool_init(&d->look_pool, sizeof(struct node_look));
+	remote_atomic_init(d);
 	d->first_down = WIRE_NO_RANK;
 	for (unsigned r = 0; r < RANKS_MAX; r++)
 		d->left_for[r] = WIRE_NO_RANK;
@@ -53,6 +53,7 @@ void node_fini(struct dsm *d)
 {
 	pool_fini(&d->local_pool);
 	pool_fini(&d->look_pool);
+	pool_fini(&d->posted_pool);
 	pthread_mutex_destroy(&d->lock);
 }
 

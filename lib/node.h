@@ -72,6 +72,8 @@ struct dsm {
 	struct pool local_pool;
 	struct pool look_pool; /* looks at a home's directory, node_look() */
 	struct cds_list_head atomics; /* remote atomics that wait for an answer */
+	struct cds_list_head posted; /* those that an adapter has */
+	struct pool posted_pool;
 	uint64_t next_atomic;
 	bool running_local;
 	struct rankset down;

@@ -11,6 +11,7 @@
 #include "log.h"
 #include "node.h"
 #include "region_internal.h"
+#include "remote_atomic.h"
 
 static uint64_t block_count(const struct dsm *d)
 {
@@ -309,7 +310,9 @@ static void drain_slice(struct dsm *d, struct region *region)
 		return;
 	}
 	while (region->next_block < region->nblocks) {
-		if (protocol_busy(&d->protocol, region->first_block + region->next_block, 1))
+		uint64_t block = region->first_block + region->next_block;
+
+		if (protocol_busy(&d->protocol, block, 1) || remote_atomic_busy(d, block))
 			return;
 		region->next_block++;
 	}

@@ -9,6 +9,16 @@
 #include "log.h"
 #include "node.h"
 #include "remote_atomic.h"
+#include "stats.h"
+
+/* An atomic that an adapter has. */
+struct posted {
+	struct cds_list_head link;
+	struct transport_atomic_op op;
+	struct waiter waiter;
+	struct dsm *dsm;
+	bool abandoned; /* nobody waits for it any more: done() gives it back */
+};
 
 struct asked {
 	struct cds_list_head link;
@@ -17,6 +27,13 @@ struct asked {
 	uint64_t before;
 	struct waiter waiter;
 };
+
+void remote_atomic_init(struct dsm *d)
+{
+	CDS_INIT_LIST_HEAD(&d->atomics);
+	CDS_INIT_LIST_HEAD(&d->posted);
+	pool_init(&d->posted_pool, sizeof(struct posted));
+}
 
 static uint64_t apply32(uint32_t *word, const struct remote_atomic *a)
 {
@@ -50,20 +67,31 @@ static void *address(const struct dsm *d, uint64_t offset)
 	return d->space.base + offset;
 }
 
-int remote_atomic_ask(struct dsm *d, unsigned home, uint64_t offset, const struct remote_atomic *a,
-		      uint64_t *result)
+static int died(const struct dsm *d, unsigned home, uint64_t offset)
 {
+	return error_set(EHOSTDOWN, "rank %u has died, and the word at %p with it", home,
+			 address(d, offset));
+}
+
+/*
+ * By message
+ */
+
+static int ask(struct dsm *d, uint64_t offset, const struct remote_atomic *a, bool by_adapter,
+	       uint64_t *result)
+{
+	unsigned home = protocol_home(&d->protocol, offset >> GRANULE_SHIFT);
 	struct asked asked = { .id = ++d->next_atomic, .home = home, .waiter = WAITER_INIT };
 	struct msg m = { .kind = MSG_ATOMIC,
 			 .slots = 1,
 			 .src = (uint16_t)d->rank,
-			 .flags = (uint32_t)a->op | a->width << 8,
+			 .flags = (uint32_t)a->op | a->width << 8 |
+				  (by_adapter ? MSG_BY_ADAPTER : 0),
 			 .page = offset >> GRANULE_SHIFT,
 			 .word = { asked.id, offset, a->operand, a->expected } };
 
 	if (rankset_has(&d->down, home))
-		return error_set(EHOSTDOWN, "rank %u has died, and the word at %p with it", home,
-				 address(d, offset));
+		return died(d, home, offset);
 	cds_list_add_tail(&asked.link, &d->atomics);
 	node_send(d, home, &m);
 	node_run_local(d);
@@ -89,6 +117,197 @@ int remote_atomic_ask(struct dsm *d, unsigned home, uint64_t offset, const struc
 	return 0;
 }
 
+/*
+ * By adapter
+ */
+
+static int own_adapter_step(struct dsm *d, uint64_t offset, enum transport_atomic op,
+			    uint64_t operand, uint64_t expected, uint64_t *before)
+{
+	struct transport_atomic_op step = { .rank = d->rank,
+					    .op = op,
+					    .offset = offset,
+					    .operand = operand,
+					    .expected = expected };
+	int err = -EIO;
+
+	if (d->transport->ops->adapter_atomic)
+		err = d->transport->ops->adapter_atomic(d->transport, &step);
+	if (err == 0) {
+		*before = step.before;
+		return 0;
+	}
+	return error_set(EIO,
+			 "RDMA device of rank %u cannot do an atomic on its own memory at %p; the "
+			 "log says why",
+			 d->rank, address(d, offset));
+}
+
+/* The word of 8 bytes that one of 4 at @offset is part of, with that part replaced. */
+static uint64_t with_half(uint64_t word, unsigned shift, uint32_t half)
+{
+	return (word & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)half << shift;
+}
+
+static int own_adapter_half(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
+			    uint64_t *result)
+{
+	uint64_t at = offset & ~7ull, word, before;
+	unsigned shift = offset & 4 ? 32 : 0;
+	uint64_t deadline_ns = clock_ns() + d->settings.timeout_ms * 1000000u;
+	int err = own_adapter_step(d, at, ATOMIC_FETCH_ADD, 0, 0, &word);
+
+	while (err == 0) {
+		uint32_t half = (uint32_t)(word >> shift), desired = (uint32_t)a->operand;
+
+		*result = half;
+		if (a->op == ATOMIC_FETCH_ADD)
+			desired += half;
+		else if (half != (uint32_t)a->expected)
+			return 0;
+		err = own_adapter_step(d, at, ATOMIC_COMPARE_SWAP, with_half(word, shift, desired),
+				       word, &before);
+		if (err == 0 && before == word)
+			return 0;
+		word = before;
+		if (err == 0 && clock_ns() > deadline_ns)
+			err = error_set(EIO, "the word at %p changes faster than rank %u can swap",
+					address(d, offset), d->rank);
+	}
+	return err;
+}
+
+/* On this rank's own memory, at once. */
+static int by_own_adapter(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
+			  uint64_t *result)
+{
+	if (a->width == 4)
+		return own_adapter_half(d, offset, a, result);
+	return own_adapter_step(d, offset, a->op, a->operand, a->expected, result);
+}
+
+static void put_posted(struct posted *w)
+{
+	cds_list_del(&w->link);
+	pool_put(&w->dsm->posted_pool, w);
+}
+
+static void posted_done(struct transport_atomic_op *op, int status)
+{
+	struct posted *w = op->ctx;
+
+	if (w->abandoned)
+		put_posted(w);
+	else
+		waiter_complete(&w->waiter, status);
+}
+
+/* Lock held, let go meanwhile. */
+static int await_posted(struct dsm *d, struct posted *w, uint64_t *result)
+{
+	unsigned home = w->op.rank;
+	void *at = address(d, w->op.offset);
+	int err;
+
+	node_unlock(d);
+	(void)waiter_wait(d, &w->waiter, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
+	node_lock(d);
+	if (!waiter_is_done(&w->waiter)) {
+		w->abandoned = true;
+		return error_set(ETIMEDOUT,
+				 "the adapter of rank %u has not answered an atomic on %p in %llu "
+				 "ms; whether it was done is not known",
+				 home, at, (unsigned long long)d->settings.timeout_ms);
+	}
+	err = w->waiter.result;
+	*result = w->op.before;
+	put_posted(w);
+	if (err < 0)
+		return error_set(-err,
+				 "rank %u died before its adapter answered an atomic on %p; "
+				 "whether it was done is not known",
+				 home, at);
+	return 0;
+}
+
+/* -EAGAIN: to be asked for by message. */
+static int post(struct dsm *d, uint64_t offset, const struct remote_atomic *a, uint64_t *result)
+{
+	struct posted *w = d->transport->ops->adapter_atomic ? pool_get(&d->posted_pool) : NULL;
+	unsigned home;
+	int err;
+
+	if (!w)
+		return -EAGAIN;
+	w->dsm = d;
+	w->op = (struct transport_atomic_op){ .rank = protocol_home(&d->protocol,
+								    offset >> GRANULE_SHIFT),
+					      .op = a->op,
+					      .offset = offset,
+					      .operand = a->operand,
+					      .expected = a->expected,
+					      .done = posted_done,
+					      .ctx = w };
+	cds_list_add_tail(&w->link, &d->posted);
+	err = d->transport->ops->adapter_atomic(d->transport, &w->op);
+	if (err == 1)
+		return await_posted(d, w, result);
+	home = w->op.rank;
+	put_posted(w);
+	return err == -EHOSTDOWN ? died(d, home, offset) : err;
+}
+
+bool remote_atomic_busy(const struct dsm *d, uint64_t block)
+{
+	const struct posted *w;
+
+	cds_list_for_each_entry (w, &d->posted, link)
+		if (w->op.offset / BLOCK_BYTES == block)
+			return true;
+	return false;
+}
+
+/*
+ * By either
+ */
+
+/* Ranks of the home's machine reach its memory. */
+static int by_processor(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
+			uint64_t *result)
+{
+	unsigned home = protocol_home(&d->protocol, offset >> GRANULE_SHIFT);
+	int err;
+
+	if (home == d->rank) {
+		*result = remote_atomic_apply(d->space.alias + offset, a);
+		return 0;
+	}
+	err = d->transport->ops->atomic(d->transport, home, offset, a->width, a->op, a->operand,
+					a->expected, result);
+	if (err == -EOPNOTSUPP)
+		return ask(d, offset, a, false, result);
+	return err == -EHOSTDOWN ? died(d, home, offset) : err;
+}
+
+int remote_atomic_do(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
+		     uint64_t *result)
+{
+	uint64_t page = protocol_page(&d->protocol, offset >> GRANULE_SHIFT);
+	int err = -EAGAIN;
+
+	if (!d->protocol.pages[page].adapter)
+		return by_processor(d, offset, a, result);
+	if (protocol_home(&d->protocol, page) == d->rank)
+		return by_own_adapter(d, offset, a, result);
+	if (a->width == 8)
+		err = post(d, offset, a, result);
+	return err == -EAGAIN ? ask(d, offset, a, true, result) : err;
+}
+
+/*
+ * At the home
+ */
+
 /* Is it one that this rank, as home, can do? */
 static bool is_sane(const struct dsm *d, const struct msg *m, const struct remote_atomic *a)
 {
@@ -105,7 +324,7 @@ static bool is_sane(const struct dsm *d, const struct msg *m, const struct remot
 static void on_atomic(struct dsm *d, const struct msg *m)
 {
 	struct remote_atomic a = { .op = (enum transport_atomic)(m->flags & 0xff),
-				   .width = m->flags >> 8,
+				   .width = m->flags >> 8 & 0xff,
 				   .operand = m->word[2],
 				   .expected = m->word[3] };
 	struct msg answer = { .kind = MSG_ATOMIC_DONE,
@@ -114,7 +333,9 @@ static void on_atomic(struct dsm *d, const struct msg *m)
 			      .page = m->page,
 			      .word = { m->word[0], EFAULT } };
 
-	if (is_sane(d, m, &a)) {
+	if (is_sane(d, m, &a) && m->flags & MSG_BY_ADAPTER) {
+		answer.word[1] = (uint64_t)-by_own_adapter(d, m->word[1], &a, &answer.word[2]);
+	} else if (is_sane(d, m, &a)) {
 		answer.word[1] = 0;
 		answer.word[2] = remote_atomic_apply(d->space.alias + m->word[1], &a);
 	}

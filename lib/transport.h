@@ -62,6 +62,19 @@ struct transport_fetch {
 
 enum transport_atomic { ATOMIC_FETCH_ADD, ATOMIC_COMPARE_SWAP };
 
+/* An atomic on an aligned word of 8 bytes that an adapter does in rank's memory. */
+struct transport_atomic_op {
+	unsigned rank;
+	enum transport_atomic op;
+	uint64_t offset; /* in rank's segment */
+	uint64_t operand;
+	uint64_t expected;
+	uint64_t before; /* set when complete */
+	void (*done)(struct transport_atomic_op *a,
+		     int status); /* if it did not complete at once */
+	void *ctx; /* for done() */
+};
+
 struct transport_ops {
 	const char *name; /* "shm" */
 	/* Write how to reach me into card (TRANSPORT_CARD_MAX bytes). */
@@ -87,12 +100,16 @@ struct transport_ops {
 	int (*push)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 	/* Write from own segment into the same offset of rank's. */
 	int (*write)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
-	/* Atomic on a word of 4 or 8 bytes at @offset in rank's segment (own rank too), *result
-	 * receives the value before. 0: complete. -EOPNOTSUPP: not to be had one-sidedly; the
-	 * home's processor is to do it (remote_atomic.h). */
+	/* Atomic on a word of 4 or 8 bytes at @offset in rank's segment (own rank too) by this
+	 * rank's processor; *result receives the value before. 0: complete. -EOPNOTSUPP: it does
+	 * not reach there; the home's processor is to do it (remote_atomic.h). */
 	int (*atomic)(struct transport *t, unsigned rank, uint64_t offset, unsigned width,
 		      enum transport_atomic op, uint64_t operand, uint64_t expected,
 		      uint64_t *result);
+	/* The same by an adapter: rank's, which may be the own one. Ordered before later messages
+	 * to rank. 0: complete. 1: done() will be called from poll(). -EAGAIN: nothing was done,
+	 * ask by message. -EIO: the own adapter does none any more. NULL: there is no adapter. */
+	int (*adapter_atomic)(struct transport *t, struct transport_atomic_op *a);
 	/* Ordered per rank; never blocks (queues what does not fit). Own rank is not allowed.
 	 * -EHOSTDOWN: dropped, the rank is down. */
 	int (*send)(struct transport *t, unsigned rank, const struct msg *m);

@@ -208,6 +208,15 @@ static int mux_atomic(struct transport *t, unsigned rank, uint64_t offset, unsig
 	return w->ops->atomic(w, rank, offset, width, op, operand, expected, result);
 }
 
+/* The own rank's memory may be reached by both ways; the adapter is one of them only. */
+static int mux_adapter_atomic(struct transport *t, struct transport_atomic_op *a)
+{
+	struct transport_mux *m = mux_of(t);
+	struct transport *w = a->rank == m->rank ? m->way[WAY_VERBS] : via(t, a->rank);
+
+	return w && w->ops->adapter_atomic ? w->ops->adapter_atomic(w, a) : -EAGAIN;
+}
+
 static int mux_send(struct transport *t, unsigned rank, const struct msg *msg)
 {
 	struct transport *w = via(t, rank);
@@ -272,6 +281,7 @@ static const struct transport_ops mux_ops = {
 	.push = mux_push,
 	.write = mux_write,
 	.atomic = mux_atomic,
+	.adapter_atomic = mux_adapter_atomic,
 	.send = mux_send,
 	.poll = mux_poll,
 	.pending = mux_pending,

@@ -7,10 +7,8 @@
  * completion queue for all. Memory is registered when there is a peer to reach it, so a rank that
  * turns out to have none pays for nothing but a listener.
  *
- * Remote atomics are not done by the adapter, although it could: those of ranks that share the
- * home's memory, and the home's own, are the processor's, and the two are not atomic against one
- * another; nor has it any of 32 bits. They go to the home by message (remote_atomic.h). The
- * directory's readers words, which one kind of writer suffices for, are added to by the adapter.
+ * A rank that does remote atomics by adapter has a connection to itself too, for its own and for
+ * those that it does for others (remote_atomic.h).
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -92,19 +90,24 @@ static int verbs_atomic(struct transport *t, unsigned rank, uint64_t offset, uns
 	return -EOPNOTSUPP;
 }
 
+static void destroy_id(struct rdma_cm_id *id)
+{
+	if (!id)
+		return;
+	if (id->qp)
+		rdma_destroy_qp(id);
+	rdma_destroy_id(id);
+}
+
 static void verbs_destroy(struct transport *t)
 {
 	struct transport_verbs *v = verbs_of(t);
 
 	if (v->cq)
 		verbs_leave(v);
-	for (unsigned r = 0; r < v->p.size; r++) {
-		if (!v->peers[r].id)
-			continue;
-		if (v->peers[r].id->qp)
-			rdma_destroy_qp(v->peers[r].id);
-		rdma_destroy_id(v->peers[r].id);
-	}
+	for (unsigned r = 0; r <= v->p.size; r++)
+		destroy_id(v->peers[r].id);
+	destroy_id(v->self_accepted);
 	if (v->listener)
 		rdma_destroy_id(v->listener);
 	verbs_memory_destroy(v);
@@ -132,6 +135,7 @@ static const struct transport_ops verbs_ops = {
 	.push = verbs_push,
 	.write = verbs_write,
 	.atomic = verbs_atomic,
+	.adapter_atomic = verbs_adapter_atomic,
 	.send = verbs_send,
 	.poll = verbs_poll,
 	.pending = verbs_pending,
@@ -201,12 +205,12 @@ int transport_verbs_create(struct transport **t, const struct transport_params *
 
 	if (!v)
 		return error_set(ENOMEM, "no memory for transport verbs");
-	v->peers = calloc(p->size, sizeof(*v->peers));
+	v->peers = calloc(p->size + 1, sizeof(*v->peers));
 	if (!v->peers) {
 		free(v);
 		return error_set(ENOMEM, "no memory for %u peers", p->size);
 	}
-	for (unsigned r = 0; r < p->size; r++) {
+	for (unsigned r = 0; r <= p->size; r++) {
 		CDS_INIT_LIST_HEAD(&v->peers[r].queue);
 		CDS_INIT_LIST_HEAD(&v->peers[r].waiting);
 		CDS_INIT_LIST_HEAD(&v->peers[r].flight);

@@ -9,6 +9,9 @@
  *	dial:	address resolved -> route resolved -> queue pair, receives, connect -> established
  *	accept:	request -> queue pair, receives, accept -> established
  *
+ * A rank whose adapter does atomics dials itself too. If that fails, its memory is one on which
+ * processors do them.
+ *
  * Anybody who reaches the port may knock. Who does not know the job's token is turned away and the
  * set-up goes on; who does and disagrees ends it.
  */
@@ -30,6 +33,8 @@
 /* Acknowledgements are waited for 4.096 us * 2^n; so many rounds must fit the deadline. */
 #define ACK_EXPONENT_MAX 18u
 #define ACK_EXPONENT_MIN 14u
+/* How long the own address may take to be resolved. */
+#define SELF_MS 2000
 /* What libibverbs is asked to send inline, at most: first that it takes is used. */
 static const unsigned inline_sizes[] = { MSG_SLOTS_MAX * MSG_SLOT_BYTES, MSG_SLOT_BYTES, 0 };
 
@@ -59,23 +64,35 @@ static uint8_t ack_exponent(uint64_t timeout_ms)
 	return (uint8_t)n;
 }
 
+/* 0 or errno. */
+static int create_pair(struct transport_verbs *v, struct rdma_cm_id *id, unsigned sends,
+		       unsigned receives, unsigned inline_bytes)
+{
+	uint8_t exponent = ack_exponent(v->p.settings->timeout_ms);
+	struct ibv_qp_init_attr attr = { .send_cq = v->cq,
+					 .recv_cq = v->cq,
+					 .cap = { .max_send_wr = sends,
+						  .max_recv_wr = receives,
+						  .max_send_sge = 1,
+						  .max_recv_sge = 1,
+						  .max_inline_data = inline_bytes },
+					 .qp_type = IBV_QPT_RC };
+
+	if (rdma_create_qp(id, v->pd, &attr))
+		return errno;
+	/* An old kernel has its own idea. */
+	(void)rdma_set_option(id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &exponent,
+			      sizeof(exponent));
+	return 0;
+}
+
 static int create_queues(struct transport_verbs *v, struct verbs_peer *peer)
 {
 	unsigned rank = (unsigned)(peer - v->peers);
-	uint8_t exponent = ack_exponent(v->p.settings->timeout_ms);
 	int err = EINVAL;
 
 	for (unsigned i = 0; i < sizeof(inline_sizes) / sizeof(*inline_sizes) && err; i++) {
-		struct ibv_qp_init_attr attr = { .send_cq = v->cq,
-						 .recv_cq = v->cq,
-						 .cap = { .max_send_wr = v->sends,
-							  .max_recv_wr = VERBS_RECEIVES,
-							  .max_send_sge = 1,
-							  .max_recv_sge = 1,
-							  .max_inline_data = inline_sizes[i] },
-						 .qp_type = IBV_QPT_RC };
-
-		err = rdma_create_qp(peer->id, v->pd, &attr) ? errno : 0;
+		err = create_pair(v, peer->id, v->sends, VERBS_RECEIVES, inline_sizes[i]);
 		if (!err)
 			v->inline_bytes = inline_sizes[i];
 	}
@@ -83,9 +100,6 @@ static int create_queues(struct transport_verbs *v, struct verbs_peer *peer)
 		return error_set_sys(err,
 				     "RDMA device %s gives no queue pair of %u sends for rank %u",
 				     v->device.name, v->sends, rank);
-	/* An old kernel has its own idea. */
-	(void)rdma_set_option(peer->id, RDMA_OPTION_ID, RDMA_OPTION_ID_ACK_TIMEOUT, &exponent,
-			      sizeof(exponent));
 	peer->sends_free = v->sends;
 	verbs_credit_init(&peer->credit, VERBS_WINDOW);
 	for (unsigned slot = 0; slot < VERBS_RECEIVES; slot++)
@@ -118,6 +132,92 @@ static struct rdma_conn_param param_of(const struct transport_verbs *v,
 					 .retry_count = VERBS_RETRIES,
 					 .rnr_retry_count = 0 };
 }
+
+/*
+ * The connection to itself
+ */
+
+static void without_self(struct transport_verbs *v, const char *why)
+{
+	if (!verbs_self(v)->address[0])
+		return;
+	verbs_self(v)->address[0] = '\0';
+	v->nmissing--;
+	log_info("RDMA device %s makes no connection to itself (%s): processors do the remote "
+		 "atomics on memory of rank %u",
+		 v->device.name, why, v->p.rank);
+}
+
+static void dial_self(struct transport_verbs *v)
+{
+	struct verbs_peer *self = verbs_self(v);
+	struct sockaddr_storage to;
+
+	if (!v->device.atomics || verbs_card_address(&v->card, &to))
+		return;
+	snprintf(self->address, sizeof(self->address), "%s", v->device.addr_text);
+	v->nmissing++;
+	if (rdma_create_id(v->events, &self->id, self, RDMA_PS_TCP) ||
+	    rdma_resolve_addr(self->id, (struct sockaddr *)&v->device.addr, (struct sockaddr *)&to,
+			      SELF_MS))
+		without_self(v, strerror(errno));
+}
+
+static void connect_self(struct transport_verbs *v)
+{
+	struct verbs_peer *self = verbs_self(v);
+	struct verbs_hello hello;
+	struct rdma_conn_param param;
+	int err = create_pair(v, self->id, VERBS_SELF_SENDS, 1, 0);
+
+	verbs_hello_init(v, &hello);
+	param = param_of(v, &hello, NULL);
+	self->sends_free = VERBS_SELF_SENDS;
+	if (!err && rdma_connect(self->id, &param))
+		err = errno;
+	if (err)
+		without_self(v, strerror(err));
+}
+
+static void accept_self(struct transport_verbs *v, const struct rdma_cm_event *e)
+{
+	struct rdma_conn_param param = param_of(v, NULL, &e->param.conn);
+	int err;
+
+	v->self_accepted = e->id;
+	param.private_data_len = 0;
+	err = create_pair(v, e->id, VERBS_SELF_SENDS, 1, 0);
+	if (!err && rdma_accept(e->id, &param))
+		err = errno;
+	if (err)
+		without_self(v, strerror(err));
+}
+
+static void on_self_event(struct transport_verbs *v, const struct rdma_cm_event *e)
+{
+	switch (e->event) {
+	case RDMA_CM_EVENT_ADDR_RESOLVED:
+		if (rdma_resolve_route(e->id, SELF_MS))
+			without_self(v, strerror(errno));
+		break;
+	case RDMA_CM_EVENT_ROUTE_RESOLVED:
+		connect_self(v);
+		break;
+	case RDMA_CM_EVENT_ESTABLISHED:
+		if (!verbs_self(v)->address[0])
+			break;
+		verbs_self(v)->state = VERBS_UP;
+		v->nmissing--;
+		break;
+	default:
+		without_self(v, rdma_event_str(e->event));
+		break;
+	}
+}
+
+/*
+ * Connections to others
+ */
 
 static int dial(struct transport_verbs *v, unsigned rank, const struct verbs_card *card,
 		uint64_t deadline_ns)
@@ -175,6 +275,11 @@ static int on_request(struct transport_verbs *v, const struct rdma_cm_event *e)
 	if (e->param.conn.private_data)
 		memcpy(&hello, e->param.conn.private_data,
 		       at_most(e->param.conn.private_data_len, sizeof(hello)));
+	if (verbs_hello_knows(v, &hello, e->param.conn.private_data_len) &&
+	    hello.rank == v->p.rank && verbs_self(v)->address[0] && !v->self_accepted) {
+		accept_self(v, e);
+		return 0;
+	}
 	if (!verbs_hello_knows(v, &hello, e->param.conn.private_data_len) ||
 	    hello.rank <= v->p.rank || hello.rank >= v->p.size || v->peers[hello.rank].id ||
 	    !v->peers[hello.rank].address[0]) {
@@ -263,6 +368,10 @@ static int on_event(struct transport_verbs *v, const struct rdma_cm_event *e, ui
 		return on_request(v, e);
 	if (!peer)
 		return 0;
+	if (peer == verbs_self(v)) {
+		on_self_event(v, e);
+		return 0;
+	}
 	switch (e->event) {
 	case RDMA_CM_EVENT_ADDR_RESOLVED:
 		if (rdma_resolve_route(peer->id, timeout_ms > 0 ? timeout_ms : 1))
@@ -294,6 +403,8 @@ static int timed_out(const struct transport_verbs *v)
 	char list[128] = "";
 	size_t len = 0;
 
+	if (verbs_self(v)->address[0] && verbs_self(v)->state != VERBS_UP)
+		len = (size_t)snprintf(list, sizeof(list), "itself");
 	for (unsigned r = 0; r < v->p.size && len + 16 < sizeof(list); r++)
 		if (v->peers[r].address[0] && v->peers[r].state != VERBS_UP)
 			len += (size_t)snprintf(list + len, sizeof(list) - len, "%s%u at %.30s",
@@ -364,5 +475,13 @@ int verbs_connect(struct transport_verbs *v, const struct rankset *peers, const 
 		memcpy(&card, cards + r * stride, sizeof(card));
 		rc = dial(v, r, &card, deadline_ns);
 	}
-	return rc ? rc : connect_loop(v, deadline_ns);
+	if (!rc && v->npeers)
+		dial_self(v);
+	if (!rc)
+		rc = connect_loop(v, deadline_ns);
+	if (!rc && verbs_self(v)->state == VERBS_UP)
+		rankset_for_each (r, peers)
+			if (v->peers[r].atomics)
+				rankset_add(&v->adapters, r);
+	return rc;
 }

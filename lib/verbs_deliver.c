@@ -11,22 +11,31 @@
 
 #include "verbs_internal.h"
 
+static void tell_fetched(struct transport_verbs *v, struct verbs_op *op)
+{
+	struct transport_fetch *f = op->fetch;
+
+	if (op->status == 0)
+		maintenance_device_wrote(&v->maintenance, MAINTENANCE_LANDING, op->buffer,
+					 op->buffer_bytes);
+	for (unsigned i = 0; op->status == 0 && i < f->n; i++)
+		f->grant[i] = verbs_chain_grant(op->buffer, f->n, f->shift, i);
+	f->data = op->buffer;
+	f->done(f, op->status);
+}
+
 int verbs_tell_done(struct transport_verbs *v)
 {
 	int n = 0;
 
 	while (!cds_list_empty(&v->done)) {
 		struct verbs_op *op = cds_list_first_entry(&v->done, struct verbs_op, link);
-		struct transport_fetch *f = op->fetch;
 
 		cds_list_del(&op->link);
-		if (op->status == 0)
-			maintenance_device_wrote(&v->maintenance, MAINTENANCE_LANDING, op->buffer,
-						 op->buffer_bytes);
-		for (unsigned i = 0; op->status == 0 && i < f->n; i++)
-			f->grant[i] = verbs_chain_grant(op->buffer, f->n, f->shift, i);
-		f->data = op->buffer;
-		f->done(f, op->status);
+		if (op->atomic)
+			op->atomic->done(op->atomic, op->status);
+		else
+			tell_fetched(v, op);
 		verbs_op_free(v, op);
 		n++;
 	}

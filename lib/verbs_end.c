@@ -28,14 +28,31 @@ void verbs_mark_broken(struct transport_verbs *v, unsigned rank, const char *fmt
 
 	if (peer->broken || peer->state != VERBS_UP)
 		return;
-	peer->broken = true;
-	v->nbroken++;
-	__atomic_store_n(&v->work, 1, __ATOMIC_RELEASE);
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
+	if (peer == verbs_self(v)) {
+		verbs_end_self(v, text);
+		return;
+	}
+	peer->broken = true;
+	v->nbroken++;
+	__atomic_store_n(&v->work, 1, __ATOMIC_RELEASE);
 	log_error("closing the connection from %s to rank %u at %s: %s", v->device.addr_text, rank,
 		  peer->address, text);
+}
+
+void verbs_end_self(struct transport_verbs *v, const char *why)
+{
+	struct verbs_peer *self = verbs_self(v);
+
+	if (self->state != VERBS_UP)
+		return;
+	self->state = VERBS_DOWN;
+	rankset_clear(&v->adapters);
+	log_error("the connection of RDMA device %s to itself has ended: %s; remote atomics on "
+		  "memory of rank %u go by message from now on",
+		  v->device.name, why, v->p.rank);
 }
 
 /* What waits for a peer waits no longer: fetches are told later, all else goes. */
@@ -69,17 +86,20 @@ static void drop_flight(struct transport_verbs *v, struct verbs_peer *peer)
 		struct verbs_op *twin;
 
 		op->arrival = NULL;
-		if (!op->fetch)
+		if (!op->fetch && !op->atomic)
 			continue;
 		twin = pool_get(&v->op_pool);
 		if (!twin) { /* told when the adapter gives it back */
 			log_error("out of memory while rank %u is lost", op->rank);
 			continue;
 		}
-		*twin = (struct verbs_op){
-			.kind = OP_FETCH, .rank = op->rank, .fetch = op->fetch, .status = -EHOSTDOWN
-		};
+		*twin = (struct verbs_op){ .kind = op->kind,
+					   .rank = op->rank,
+					   .fetch = op->fetch,
+					   .atomic = op->atomic,
+					   .status = -EHOSTDOWN };
 		op->fetch = NULL;
+		op->atomic = NULL;
 		cds_list_add_tail(&twin->link, &v->done);
 	}
 }
@@ -148,7 +168,10 @@ void verbs_look_at_events(struct transport_verbs *v)
 		struct verbs_peer *peer = e->id->context;
 		unsigned rank = peer ? (unsigned)(peer - v->peers) : v->p.size;
 
-		if (e->event == RDMA_CM_EVENT_DISCONNECTED && peer)
+		if (peer == verbs_self(v) && (e->event == RDMA_CM_EVENT_DISCONNECTED ||
+					      e->event == RDMA_CM_EVENT_DEVICE_REMOVAL))
+			verbs_end_self(v, rdma_event_str(e->event));
+		else if (e->event == RDMA_CM_EVENT_DISCONNECTED && peer)
 			ended(v, rank);
 		else if (e->event == RDMA_CM_EVENT_DEVICE_REMOVAL && peer)
 			verbs_mark_broken(v, rank, "RDMA device %s was removed", v->device.name);
@@ -184,4 +207,6 @@ void verbs_leave(struct transport_verbs *v)
 	for (unsigned r = 0; r < v->p.size; r++)
 		if (v->peers[r].state == VERBS_UP)
 			rdma_disconnect(v->peers[r].id);
+	if (verbs_self(v)->state == VERBS_UP)
+		rdma_disconnect(verbs_self(v)->id);
 }

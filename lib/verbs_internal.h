@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The RDMA transport from inside. transport_verbs.c sets it up; verbs_connect.c makes connections;
- * verbs_window.c exposes home blocks; verbs_post.c and verbs_message.c start operations,
- * verbs_progress.c ends them, verbs_deliver.c makes the upcalls; verbs_end.c sees peers off.
+ * verbs_window.c exposes home blocks; verbs_post.c, verbs_atomic.c and verbs_message.c start
+ * operations, verbs_progress.c ends them, verbs_deliver.c makes the upcalls; verbs_end.c sees peers
+ * off.
  *
  * An operation (struct verbs_op) is what one call starts: one or more work requests, of which the
  * last is signalled. Its address is the requests' wr_id, so it lives until that one has completed,
@@ -35,6 +36,8 @@
 #define VERBS_RECEIVES (VERBS_WINDOW + VERBS_CREDIT_SPARE)
 /* Work requests of a send queue, if the device has as many. */
 #define VERBS_SENDS 512u
+/* The same of the connection to itself: one operation is under way on it at a time. */
+#define VERBS_SELF_SENDS 4u
 /* Messages that wait for one peer. */
 #define VERBS_QUEUE_MAX (1u << 20)
 /* Completions taken at a time. */
@@ -69,7 +72,7 @@ struct verbs_hello {
 };
 static_assert(sizeof(struct verbs_hello) == 56, "fits the private data of a request");
 
-enum verbs_op_kind { OP_FETCH, OP_PULL, OP_TABLE, OP_WRITE, OP_SEND, OP_BEAT };
+enum verbs_op_kind { OP_FETCH, OP_PULL, OP_TABLE, OP_WRITE, OP_ATOMIC, OP_SEND, OP_BEAT };
 
 struct verbs_arrival;
 
@@ -82,6 +85,7 @@ struct verbs_op {
 	uint64_t granule; /* that it begins with */
 	struct transport_fetch *fetch; /* NULL: nobody waits for it any more */
 	struct verbs_arrival *arrival; /* of a pull, likewise */
+	struct transport_atomic_op *atomic; /* likewise */
 	struct verbs_arena *arena;
 	uint8_t *buffer; /* in arena */
 	size_t buffer_bytes;
@@ -149,7 +153,9 @@ struct transport_verbs {
 	struct ibv_cq *cq;
 	int kick_fd; /* readable: poll() has left something */
 	uint64_t digest[2];
-	struct verbs_peer *peers;
+	struct verbs_peer *peers; /* by rank; one more: verbs_self() */
+	struct rdma_cm_id *self_accepted; /* the other end of the connection to itself */
+	struct rankset adapters; /* who does atomics on this rank's memory by adapter */
 	unsigned npeers;
 	unsigned nmissing; /* while connecting */
 	unsigned sends; /* of each queue */
@@ -208,6 +214,12 @@ static inline bool verbs_is_down(const struct transport_verbs *v, unsigned rank)
 	return rank >= v->p.size || v->peers[rank].state != VERBS_UP || v->peers[rank].broken;
 }
 
+/* The connection of this rank to itself, which carries atomics alone. It is in no set of ranks. */
+static inline struct verbs_peer *verbs_self(const struct transport_verbs *v)
+{
+	return &v->peers[v->p.size];
+}
+
 static inline uint64_t verbs_last_id(const struct verbs_op *op)
 {
 	return (uintptr_t)op | VERBS_ID_LAST;
@@ -255,7 +267,14 @@ int verbs_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_
 int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *a);
 void verbs_beat(struct transport_verbs *v, uint64_t now_ns);
+/* Ask where a block lies at a peer, if that is not being asked. */
+void verbs_ask_rkey(struct transport_verbs *v, unsigned rank, uint64_t block);
 void verbs_op_free(struct transport_verbs *v, struct verbs_op *op);
+
+/* verbs_atomic.c */
+int verbs_adapter_atomic(struct transport *t, struct transport_atomic_op *a);
+/* An operation of it has ended: note what came. */
+void verbs_atomic_end(struct transport_verbs *v, struct verbs_op *op, bool ok);
 
 /* verbs_message.c: messages; verbs_flush() starts whatever has waited for a peer. */
 int verbs_send(struct transport *t, unsigned rank, const struct msg *m);
@@ -278,6 +297,8 @@ int verbs_serve(struct transport_verbs *v, int budget);
 bool verbs_has_ready(const struct verbs_peer *peer);
 
 /* verbs_end.c */
+/* The connection to itself has failed: no atomics by adapter on this rank's memory any more. */
+void verbs_end_self(struct transport_verbs *v, const char *why);
 void verbs_mark_broken(struct transport_verbs *v, unsigned rank, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* Declare those down that are broken; returns the number of upcalls. */

@@ -109,7 +109,7 @@ static int create_buffers(struct transport_verbs *v)
 /* One queue for all: every work request of every connection may complete before it is looked at. */
 static int create_queue(struct transport_verbs *v)
 {
-	unsigned most = v->device.completions_max / v->npeers;
+	unsigned most = (v->device.completions_max - 2 * VERBS_SELF_SENDS) / v->npeers, entries;
 	int flags;
 
 	v->sends = VERBS_SENDS < v->device.sends_max ? VERBS_SENDS : v->device.sends_max;
@@ -127,11 +127,11 @@ static int create_queue(struct transport_verbs *v)
 	flags = fcntl(v->channel->fd, F_GETFL);
 	if (flags < 0 || fcntl(v->channel->fd, F_SETFL, flags | O_NONBLOCK))
 		return error_set_sys(errno, "cannot make a completion channel non-blocking");
-	v->cq = ibv_create_cq(v->context, (int)(v->npeers * (v->sends + VERBS_RECEIVES)), NULL,
-			      v->channel, 0);
+	entries = v->npeers * (v->sends + VERBS_RECEIVES) + 2 * VERBS_SELF_SENDS;
+	v->cq = ibv_create_cq(v->context, (int)entries, NULL, v->channel, 0);
 	if (!v->cq)
 		return error_set_sys(errno, "RDMA device %s has no completion queue of %u entries",
-				     v->device.name, v->npeers * (v->sends + VERBS_RECEIVES));
+				     v->device.name, entries);
 	return 0;
 }
 

@@ -106,7 +106,7 @@ static bool post_read(struct transport_verbs *v, struct verbs_op *op, uint64_t r
 }
 
 /* Read the word of a peer's table that has the key of a block. */
-static void ask_rkey(struct transport_verbs *v, unsigned rank, uint64_t block)
+void verbs_ask_rkey(struct transport_verbs *v, unsigned rank, uint64_t block)
 {
 	struct verbs_peer *peer = &v->peers[rank];
 	struct verbs_op *op;
@@ -134,7 +134,7 @@ static bool start_first(struct transport_verbs *v, struct verbs_peer *peer, stru
 	uint64_t key = v->rkeys[op->granule / GRANULES_PER_BLOCK];
 
 	if (!(key & VERBS_RKEY_VALID)) {
-		ask_rkey(v, op->rank, op->granule / GRANULES_PER_BLOCK);
+		verbs_ask_rkey(v, op->rank, op->granule / GRANULES_PER_BLOCK);
 		return false;
 	}
 	if (peer->sends_free < (op->kind == OP_FETCH ? verbs_chain_length(op->fetch->add) : 1) ||

@@ -137,6 +137,7 @@ static const char *op_name(const struct verbs_op *op)
 					     [OP_PULL] = "a read of a granted page",
 					     [OP_TABLE] = "a read of a block's key",
 					     [OP_WRITE] = "a write of a page",
+					     [OP_ATOMIC] = "a remote atomic",
 					     [OP_SEND] = "a message",
 					     [OP_BEAT] = "a sign of life" };
 
@@ -162,6 +163,11 @@ static void op_end(struct transport_verbs *v, struct verbs_op *op, bool ok)
 					 op->buffer_bytes);
 		op->arrival->ready = true; /* it has the buffer until it is delivered */
 		return;
+	case OP_ATOMIC:
+		if (!op->atomic)
+			break;
+		verbs_atomic_end(v, op, ok);
+		return;
 	case OP_TABLE:
 		peer->asking = false;
 		if (ok && peer->state == VERBS_UP)
@@ -181,9 +187,11 @@ static void on_error(struct transport_verbs *v, const struct verbs_op *op, const
 	struct verbs_peer *peer = &v->peers[op->rank];
 	char text[384];
 
-	if (peer->state == VERBS_UP && !peer->broken)
-		verbs_mark_broken(v, op->rank, "%s",
-				  verbs_error_text(text, sizeof(text), wc, op_name(op)));
+	verbs_error_text(text, sizeof(text), wc, op_name(op));
+	if (peer == verbs_self(v))
+		verbs_end_self(v, text);
+	else if (peer->state == VERBS_UP && !peer->broken)
+		verbs_mark_broken(v, op->rank, "%s", text);
 }
 
 static void on_completion(struct transport_verbs *v, const struct ibv_wc *wc)
@@ -196,7 +204,8 @@ static void on_completion(struct transport_verbs *v, const struct ibv_wc *wc)
 	if ((wc->wr_id & VERBS_ID_MASK) != VERBS_ID_LAST)
 		return;
 	peer->sends_free += op->nwr;
-	rankset_add(&v->stirred, op->rank);
+	if (peer != verbs_self(v))
+		rankset_add(&v->stirred, op->rank);
 	cds_list_del(&op->link);
 	op_end(v, op, wc->status == IBV_WC_SUCCESS);
 }

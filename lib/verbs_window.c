@@ -52,6 +52,7 @@ int verbs_window_create(struct transport_verbs *v)
 				 n * v->window_bytes >> 20);
 	s->maintenance = &v->maintenance;
 	s->wire_ranks = &v->connected;
+	s->wire_atomics = &v->adapters;
 	s->wire = v->windows;
 	s->wire_stride = v->window_bytes;
 	return 0;
@@ -75,6 +76,7 @@ void verbs_window_destroy(struct transport_verbs *v)
 	unmap(v->rkeys, n * sizeof(*v->rkeys));
 	unmap(s->taken, taken_bytes(s));
 	s->wire = NULL;
+	s->wire_atomics = NULL;
 	s->taken = NULL;
 }
 

@@ -5,8 +5,8 @@
  *
  * Ranks are threads or turns of one thread; their memory is all in reach, so a work request is done
  * when it is posted, unless fake_hold() makes a connection keep them. Connections are made by
- * events as the real ones are. Two things are never let pass: a message for which no receive is
- * posted, and a fence.
+ * events as the real ones are. Its atomics are not atomic against a processor's. Two things are
+ * never let pass: a message for which no receive is posted, and a fence.
  */
 #ifndef FAKE_VERBS_H
 #define FAKE_VERBS_H
@@ -129,6 +129,20 @@ static enum ibv_wc_status fake_send(struct fake_qp *q, const struct ibv_send_wr 
 	return IBV_WC_SUCCESS;
 }
 
+/* One after another, under the lock, and nothing more. */
+static uint64_t fake_atomic(const struct ibv_send_wr *wr)
+{
+	uint64_t *word = (uint64_t *)(uintptr_t)wr->wr.atomic.remote_addr;
+	uint64_t before = __atomic_load_n(word, __ATOMIC_RELAXED), after = before;
+
+	if (wr->opcode == IBV_WR_ATOMIC_FETCH_AND_ADD)
+		after += wr->wr.atomic.compare_add;
+	else if (before == wr->wr.atomic.compare_add)
+		after = wr->wr.atomic.swap;
+	__atomic_store_n(word, after, __ATOMIC_RELAXED);
+	return before;
+}
+
 static enum ibv_wc_status fake_do(struct fake_qp *q, const struct ibv_send_wr *wr)
 {
 	void *local = wr->num_sge ? (void *)(uintptr_t)wr->sg_list->addr : NULL;
@@ -143,9 +157,9 @@ static enum ibv_wc_status fake_do(struct fake_qp *q, const struct ibv_send_wr *w
 		memcpy(local, (void *)(uintptr_t)wr->wr.rdma.remote_addr, len);
 	} else if (wr->opcode == IBV_WR_RDMA_WRITE) {
 		memcpy((void *)(uintptr_t)wr->wr.rdma.remote_addr, local, len);
-	} else if (wr->opcode == IBV_WR_ATOMIC_FETCH_AND_ADD) {
-		before = __atomic_fetch_add((uint64_t *)(uintptr_t)wr->wr.atomic.remote_addr,
-					    wr->wr.atomic.compare_add, __ATOMIC_SEQ_CST);
+	} else if (wr->opcode == IBV_WR_ATOMIC_FETCH_AND_ADD ||
+		   wr->opcode == IBV_WR_ATOMIC_CMP_AND_SWP) {
+		before = fake_atomic(wr);
 		memcpy(local, &before, sizeof(before));
 	} else {
 		abort();

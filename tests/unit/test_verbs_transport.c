@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The RDMA transport as a whole, over a fake of libibverbs and librdmacm (fake_verbs.h): connecting
- * and its refusals, read chains, grants with data, writes, messages beyond all credits, wake-ups,
- * failed completions, the end of a peer, locked memory.
+ * and its refusals, read chains, grants with data, writes, atomics, messages beyond all credits,
+ * wake-ups, failed completions, the end of a peer, locked memory.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -46,6 +46,7 @@ struct rank {
 	uint8_t pushed[8192]; /* data of the last grant */
 	bool has_pushed;
 	int done; /* status of the last fetch; 1: none */
+	int atomic_done; /* of the last atomic */
 	uint64_t grant[TRANSPORT_FETCH_MAX];
 	uint8_t data[3 * 4096];
 };
@@ -90,6 +91,13 @@ static void on_done(struct transport_fetch *f, int status)
 		memcpy(r->data, f->data, (size_t)f->n << f->shift << GRANULE_SHIFT);
 }
 
+static void on_atomic_done(struct transport_atomic_op *a, int status)
+{
+	struct rank *r = a->ctx;
+
+	r->atomic_done = status;
+}
+
 static void space_make(struct space *s)
 {
 	*s = (struct space){ .base = (uint8_t *)0x7e8000000000, .len_bytes = SPACE_BYTES };
@@ -116,7 +124,7 @@ static int rank_make(unsigned id)
 	r->id = id;
 	r->settings.timeout_ms = 5000;
 	r->token = TOKEN;
-	r->done = 1;
+	r->done = r->atomic_done = 1;
 	space_make(&r->space);
 	assert_int_equal(transport_verbs_create(&r->t, &p), 0);
 	return r->t->ops->card(r->t, cards + id * TRANSPORT_CARD_MAX);
@@ -436,6 +444,167 @@ static void write__more_than_the_arena_holds(void **state)
 	assert_int_equal(ranks[0].ndown, 0);
 }
 
+/*
+ * Atomics by adapter
+ */
+
+static struct transport_atomic_op atomic_of(unsigned by, unsigned home, unsigned word)
+{
+	return (struct transport_atomic_op){
+		.rank = home,
+		.offset = (granule_of(home, 3) << GRANULE_SHIFT) + word * sizeof(uint64_t),
+		.done = on_atomic_done,
+		.ctx = &ranks[by],
+	};
+}
+
+static uint64_t *atomic_word(const struct transport_atomic_op *a)
+{
+	return (uint64_t *)(ranks[a->rank].space.alias + a->offset);
+}
+
+static void adapter_atomic__on_a_peers_memory(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_atomic_op a = atomic_of(0, 1, 7);
+
+	(void)state;
+	*atomic_word(&a) = 40;
+	a.operand = 2;
+	/* Where the block lies has to be learnt first. */
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EAGAIN);
+	poll_both();
+	assert_int_equal(t->ops->adapter_atomic(t, &a), 1);
+	assert_int_equal(ranks[0].atomic_done, 1);
+	poll_both();
+	assert_int_equal(ranks[0].atomic_done, 0);
+	assert_int_equal(a.before, 40);
+	a.op = ATOMIC_COMPARE_SWAP;
+	for (unsigned i = 0; i < 2; i++) {
+		a.expected = 42;
+		a.operand = 50;
+		assert_int_equal(t->ops->adapter_atomic(t, &a), 1);
+		poll_both();
+		assert_int_equal(a.before, i ? 50 : 42);
+	}
+	assert_int_equal(*atomic_word(&a), 50);
+	assert_int_equal(ranks[1].got, 0);
+	assert_int_equal(verbs(0)->landing.units_used, 0);
+}
+
+/* The acknowledgement of a recall follows it. */
+static void adapter_atomic__is_done_before_a_later_message(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_atomic_op a = atomic_of(0, 1, 0);
+
+	(void)state;
+	a.operand = 1;
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EAGAIN);
+	poll_both();
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(t->ops->adapter_atomic(t, &a), 1);
+	assert_int_equal(send_nth(0, 0, 1), 0);
+	assert_int_equal(((struct fake_id *)verbs(0)->peers[1].id)->qp->nheld, 2);
+	assert_int_equal(((struct fake_id *)verbs(0)->peers[1].id)->qp->held[0].wr.opcode,
+			 IBV_WR_ATOMIC_FETCH_AND_ADD);
+	fake_let_go(verbs(0)->peers[1].id);
+	poll_both();
+	assert_int_equal(*atomic_word(&a), 1);
+	assert_int_equal(ranks[1].got, 1);
+	/* Without room in the queue it is not done later, behind such a message, but not at all. */
+	verbs(0)->peers[1].sends_free = 0;
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EAGAIN);
+	verbs(0)->peers[1].sends_free = verbs(0)->sends;
+}
+
+static void adapter_atomic__on_the_own_memory(void **state)
+{
+	struct transport *t = ranks[1].t;
+	struct transport_atomic_op a = atomic_of(1, 1, 5);
+
+	(void)state;
+	assert_true(rankset_has(ranks[1].space.wire_atomics, 0));
+	a.operand = 3;
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(t->ops->adapter_atomic(t, &a), 0);
+		assert_int_equal(a.before, 3 * i);
+	}
+	assert_int_equal(*atomic_word(&a), 300);
+	assert_int_equal(verbs(1)->landing.units_used, 0);
+	/* Of a block that is not exposed. */
+	a.offset -= BLOCK_BYTES;
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EIO);
+}
+
+static void adapter_atomic__own_adapter_that_fails(void **state)
+{
+	struct transport *t = ranks[1].t;
+	struct transport_atomic_op a = atomic_of(1, 1, 5);
+
+	(void)state;
+	((struct fake_id *)verbs_self(verbs(1))->id)->qp->fail = IBV_WC_RETRY_EXC_ERR;
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EIO);
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EIO);
+	assert_true(rankset_empty(ranks[1].space.wire_atomics));
+	poll_both();
+	assert_int_equal(ranks[0].ndown + ranks[1].ndown, 0);
+	assert_int_equal(send_nth(0, 0, 1), 0);
+	poll_both();
+	assert_int_equal(ranks[1].got, 1);
+}
+
+/* One that finishes nothing is given up, and what it has is not touched any more. */
+static void adapter_atomic__own_adapter_that_hangs(void **state)
+{
+	struct transport *t = ranks[1].t;
+	struct transport_atomic_op a = atomic_of(1, 1, 5);
+
+	(void)state;
+	verbs(1)->timeout_ns = 1000000;
+	fake_hold(verbs_self(verbs(1))->id);
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EIO);
+	a.before = 77;
+	fake_let_go(verbs_self(verbs(1))->id);
+	poll_both();
+	assert_int_equal(a.before, 77);
+	assert_int_equal(verbs(1)->landing.units_used, 0);
+}
+
+static void adapter_atomic__ends_with_the_peer(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_atomic_op a = atomic_of(0, 1, 0);
+
+	(void)state;
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EAGAIN);
+	poll_both();
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(t->ops->adapter_atomic(t, &a), 1);
+	verbs_mark_broken(verbs(0), 1, "this test says so");
+	poll_both();
+	assert_int_equal(ranks[0].atomic_done, -EHOSTDOWN);
+	assert_int_equal(ranks[0].ndown, 1);
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EHOSTDOWN);
+	fake_let_go(verbs(0)->peers[1].id);
+	poll_both();
+	assert_int_equal(verbs(0)->landing.units_used, 0);
+}
+
+static void adapter_atomic__not_without_the_device(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_atomic_op a = atomic_of(0, 1, 0);
+
+	(void)state;
+	assert_true(rankset_empty(ranks[0].space.wire_atomics));
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EAGAIN);
+	poll_both();
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EAGAIN);
+	a.rank = 0;
+	assert_int_equal(t->ops->adapter_atomic(t, &a), -EIO);
+}
+
 static void sleep__what_comes_makes_the_descriptor_readable(void **state)
 {
 	struct transport *t = ranks[1].t;
@@ -558,6 +727,14 @@ int main(void)
 		CONNECTED(send__in_order_beyond_all_credits),
 		CONNECTED(push__data_is_there_when_the_grant_is),
 		CONNECTED(write__more_than_the_arena_holds),
+		CONNECTED(adapter_atomic__on_a_peers_memory),
+		CONNECTED(adapter_atomic__is_done_before_a_later_message),
+		CONNECTED(adapter_atomic__on_the_own_memory),
+		CONNECTED(adapter_atomic__own_adapter_that_fails),
+		CONNECTED(adapter_atomic__own_adapter_that_hangs),
+		CONNECTED(adapter_atomic__ends_with_the_peer),
+		cmocka_unit_test_setup_teardown(adapter_atomic__not_without_the_device,
+						setup_without_atomics, teardown),
 		CONNECTED(sleep__what_comes_makes_the_descriptor_readable),
 		CONNECTED(fail__what_is_under_way_ends_with_the_peer),
 		CONNECTED(leave__last_messages_come_first),
