@@ -44,7 +44,8 @@
 #define VALUE_SHOWN_CHARS 64 /* of a value in an error's sentence */
 #define UNKNOWN_NAMES_MAX 64 /* that are warned of in a process */
 
-static_assert(RANKS_MAX == 512, "what the table says of DSM_RANK and DSM_SIZE");
+static_assert(RANKS_MAX == 512, "what the table says of DSM_RANK and DSM_SIZE; and struct page "
+				"has 9 bits for a rank");
 static_assert(sizeof(enum launch_kind) == sizeof(int), "choices are stored as int");
 
 /*

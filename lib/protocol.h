@@ -65,7 +65,6 @@ struct page {
 	uint16_t writers_holding; /* dsm_acquire(DSM_WRITE) holds */
 };
 _Static_assert(sizeof(struct page) == 8, "one word a page");
-_Static_assert(RANKS_MAX <= 1u << 9, "a rank fits its bits");
 
 struct protocol;
 
