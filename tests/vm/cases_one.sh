@@ -49,6 +49,21 @@ info()
 		says "port 1 *ACTIVE"
 }
 
+# A device that no address leads to: why, and what to do.
+info_of_no_address()
+{
+	local why="rxe0:1 *not chosen: its network interface eth0"
+
+	in_guest 1 20 "ip address flush dev eth0; $build/tools/dsm_info" &&
+		says "$why has no IP address (ip address add ... dev eth0)" &&
+		in_guest 1 20 "ip address add fe80::77/64 dev eth0 nodad; $build/tools/dsm_info" &&
+		says "$why has link-local addresses alone" &&
+		in_guest 1 20 "ip link set eth0 down; $build/tools/dsm_info" &&
+		says "$why is down (ip link set eth0 up)" &&
+		in_guest 1 20 "ip link set eth0 up; ip address add 10.77.0.1/24 dev eth0; $build/tools/dsm_info" &&
+		says "rxe0:1 *10.77.0.1 (eth0).* chosen"
+}
+
 # As many schedules as an emulated processor does in half a minute.
 unit()
 {
@@ -67,6 +82,7 @@ run_cases()
 	check rxe_up_and_down rxe_up_and_down
 	check rxe_without_modules rxe_without_modules
 	check info info
+	check info_of_no_address info_of_no_address
 	check unit unit
 	check ranks ranks 240 '^mpi\.(test_(sync|syscall|threads|bad_input|stats)\.2|test_cache\.by_hand)$'
 }
