@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bench.h"
+#include "transfer.h"
 
 #define PUBLISH_BYTES (16ul << 20) /* acquired at a time */
 
@@ -42,10 +43,19 @@ size_t bench_iterations(const struct bench *b, size_t fallback)
 	return b->options->iterations ? b->options->iterations : fallback;
 }
 
+size_t bench_share(const struct bench *b, size_t whole)
+{
+	size_t n = whole * b->options->blocks / OPTIONS_BLOCKS;
+
+	return n ? n : 1;
+}
+
 size_t bench_block_iterations(const struct bench *b, size_t fallback)
 {
-	size_t n = bench_iterations(b, fallback) / BENCH_BLOCKS;
+	size_t n = fallback / OPTIONS_BLOCKS;
 
+	if (b->options->iterations)
+		n = b->options->iterations / b->options->blocks;
 	return n ? n : 1;
 }
 
@@ -129,24 +139,10 @@ void bench_publish(struct bench *b, uint8_t *addr, size_t len_bytes, unsigned ho
 uint32_t *bench_permutation(struct bench *b, size_t n)
 {
 	uint32_t *order = malloc(n * sizeof(*order));
-	uint64_t x = 0x9e3779b97f4a7c15u;
 
 	if (!order)
 		bench_fail(b, "no memory for an order of %zu pages", n);
-	for (size_t i = 0; i < n; i++)
-		order[i] = (uint32_t)i;
-	for (size_t i = n; i > 1; i--) {
-		size_t j;
-		uint32_t swap;
-
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		j = x % i;
-		swap = order[i - 1];
-		order[i - 1] = order[j];
-		order[j] = swap;
-	}
+	transfer_shuffle(order, n);
 	return order;
 }
 

@@ -19,8 +19,7 @@
 #include "samples.h"
 #include "side.h"
 
-#define PAGE_BYTES   4096ul
-#define BENCH_BLOCKS 10u /* a test and its floors take turns this often */
+#define PAGE_BYTES 4096ul
 
 struct bench {
 	struct dsm *dsm;
@@ -56,6 +55,8 @@ void bench_fail(const struct bench *b, const char *fmt, ...)
 /* dsm_barrier(); ends the job if it fails. */
 void bench_barrier(struct bench *b);
 
+/* Of what ten blocks have, what as many blocks as are asked for have, at least 1. */
+size_t bench_share(const struct bench *b, size_t whole);
 /* Iterations asked for, or fallback; the share of one block, at least 1. */
 size_t bench_iterations(const struct bench *b, size_t fallback);
 size_t bench_block_iterations(const struct bench *b, size_t fallback);

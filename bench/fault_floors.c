@@ -9,9 +9,11 @@
 #define SLEEPS ", handler sleeps in poll()"
 #define SPINS  ", handler spins"
 #define YIELDS ", handler yields between polls"
+#define SAME   ", handler on the same core"
+#define INLINE ", inline in the thread that faults (SIGBUS)"
 #define LABELS(what)                                                                               \
 	{                                                                                          \
-		what SLEEPS, what SPINS, what YIELDS                                               \
+		what SLEEPS, what SPINS, what YIELDS, what SAME, what INLINE                       \
 	}
 
 static const char *label_of(enum floor_state state, enum floor_memory memory,
@@ -36,9 +38,13 @@ static const char *label_of(enum floor_state state, enum floor_memory memory,
 static void add(struct fault_floors *ff, struct bench *b, enum floor_state state,
 		enum floor_memory memory, enum floor_handler handler)
 {
-	struct fault_floor *floor = &ff->floor[ff->n++];
+	struct fault_floor *floor = &ff->floor[ff->n];
 
 	floor->fault = floor_fault_create(b, memory, handler, ff->npages * PAGE_BYTES);
+	if (!floor->fault)
+		return; /* this kernel has no such way */
+	ff->n++;
+	floor_fault_set_writes(floor->fault, ff->write);
 	floor->state = state;
 	floor->handler = handler;
 	floor->label = label_of(state, memory, handler, ff->write);
@@ -58,6 +64,8 @@ void fault_floors_init(struct fault_floors *ff, struct bench *b, enum floor_stat
 		add(ff, b, state, FLOOR_MEMFD, FLOOR_SPINS);
 	if (b->host->handler_yields)
 		add(ff, b, state, FLOOR_MEMFD, FLOOR_YIELDS);
+	add(ff, b, state, FLOOR_MEMFD, FLOOR_SAME_CORE);
+	add(ff, b, state, FLOOR_MEMFD, FLOOR_INLINE);
 	if (state == FLOOR_MISSING && !write)
 		add(ff, b, state, FLOOR_ANONYMOUS, FLOOR_SLEEPS);
 }
@@ -92,7 +100,7 @@ void fault_floors_clear(struct fault_floors *ff)
 		samples_clear(&ff->floor[i].times);
 }
 
-const struct row *fault_floors_report(struct fault_floors *ff, struct bench *b)
+const struct row *fault_floors_report(struct fault_floors *ff, struct bench *b, const char *key)
 {
 	const struct row *same_mode = NULL;
 	enum floor_handler mode = FLOOR_SLEEPS;
@@ -101,9 +109,9 @@ const struct row *fault_floors_report(struct fault_floors *ff, struct bench *b)
 		mode = b->host->handler_yields ? FLOOR_YIELDS : FLOOR_SPINS;
 	for (unsigned i = 0; i < ff->n; i++) {
 		struct fault_floor *floor = &ff->floor[i];
-		const struct row *row =
-			report_floor(b->report, floor->label, PAGE_BYTES, &floor->times);
+		struct row *row = report_floor(b->report, floor->label, PAGE_BYTES, &floor->times);
 
+		row->key = key;
 		if (!i || (mode != FLOOR_SLEEPS && floor->handler == mode))
 			same_mode = row;
 	}

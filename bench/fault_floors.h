@@ -17,7 +17,7 @@ struct bench;
 struct report;
 struct row;
 
-#define FAULT_FLOORS_MAX 4
+#define FAULT_FLOORS_MAX 6
 
 struct fault_floor {
 	struct floor_fault *fault;
@@ -44,8 +44,11 @@ void fault_floors_run(struct fault_floors *ff, const uint32_t *order, size_t n);
 /* Forget what was measured: the warm-up. */
 void fault_floors_clear(struct fault_floors *ff);
 
-/* Report all; the row that has the library's handler mode is returned (NULL in other ranks). */
-const struct row *fault_floors_report(struct fault_floors *ff, struct bench *b);
+/*
+ * Report all, in csv under this key; the row that has the library's handler mode is returned (NULL
+ * in other ranks).
+ */
+const struct row *fault_floors_report(struct fault_floors *ff, struct bench *b, const char *key);
 
 /* Time one load from, or one store to, each of n pages in the order given. */
 void fault_time_loads(const uint8_t *memory, const uint32_t *order, size_t n, struct samples *s);

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -45,6 +46,11 @@ struct floor_fault {
 	bool stop;
 	enum floor_handler mode; /* of the handler while it is measured */
 	bool spinning; /* it is measured, and does not sleep */
+	bool writes; /* FLOOR_INLINE: faults are stores */
+	enum floor_state state; /* FLOOR_INLINE: what faults find */
+	cpu_set_t one; /* FLOOR_SAME_CORE: the handler's */
+	cpu_set_t cores; /* FLOOR_SAME_CORE: the measuring thread's, to go back to */
+	struct sigaction old; /* FLOOR_INLINE */
 	size_t len_bytes;
 	uint8_t *memory; /* watched */
 	uint8_t *alias; /* the same frames, not watched; NULL for anonymous memory */
@@ -73,7 +79,8 @@ static int open_uffd(void)
 	return fd;
 }
 
-static void watch(struct floor_fault *f)
+/* False: this kernel does not raise SIGBUS for userfaultfd. */
+static bool watch(struct floor_fault *f)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = {
@@ -90,10 +97,16 @@ static void watch(struct floor_fault *f)
 	f->uffd = open_uffd();
 	if (f->uffd < 0)
 		fail(f, "userfaultfd");
-	if (ioctl(f->uffd, UFFDIO_API, &api))
+	if (f->mode == FLOOR_INLINE)
+		api.features |= UFFD_FEATURE_SIGBUS;
+	if (ioctl(f->uffd, UFFDIO_API, &api)) {
+		if (f->mode == FLOOR_INLINE && errno == EINVAL)
+			return false;
 		fail(f, "UFFDIO_API");
+	}
 	if (ioctl(f->uffd, UFFDIO_REGISTER, &reg))
 		fail(f, "UFFDIO_REGISTER");
+	return true;
 }
 
 static uint8_t *map(struct floor_fault *f, int fd)
@@ -228,6 +241,96 @@ static void set_and_wake(struct floor_fault *f, bool *flag, bool value)
 		fail(f, "eventfd_write");
 }
 
+/*
+ * FLOOR_INLINE
+ */
+
+static struct floor_fault *inline_floor; /* the one that is under way */
+
+static void handle_inline(int signal, siginfo_t *info, void *context)
+{
+	struct floor_fault *f = inline_floor;
+	size_t start = ((uintptr_t)info->si_addr & ~(PAGE_BYTES - 1)) - (uintptr_t)f->memory;
+
+	(void)signal;
+	(void)context;
+	if (start >= f->len_bytes)
+		abort(); /* not ours: memory that is not there */
+	if (f->state == FLOOR_PROTECTED)
+		allow_write(f, start);
+	else if (f->state == FLOOR_UNMAPPED)
+		copy_and_continue(f, start, PAGE_BYTES, f->writes);
+	else
+		copy(f, start, PAGE_BYTES, f->writes);
+}
+
+static void begin_inline(struct floor_fault *f)
+{
+	struct sigaction action = { .sa_sigaction = handle_inline, .sa_flags = SA_SIGINFO };
+
+	inline_floor = f;
+	if (sigaction(SIGBUS, &action, &f->old))
+		fail(f, "sigaction");
+}
+
+/*
+ * Around what is measured
+ */
+
+static void begin(struct floor_fault *f)
+{
+	if (f->mode == FLOOR_SPINS || f->mode == FLOOR_YIELDS)
+		set_and_wake(f, &f->spinning, true);
+	else if (f->mode == FLOOR_INLINE)
+		begin_inline(f);
+	else if (f->mode == FLOOR_SAME_CORE)
+		sched_setaffinity(0, sizeof(f->one), &f->one);
+}
+
+void floor_fault_rest(struct floor_fault *f)
+{
+	if (f->mode == FLOOR_SPINS || f->mode == FLOOR_YIELDS)
+		set_and_wake(f, &f->spinning, false);
+	else if (f->mode == FLOOR_INLINE)
+		sigaction(SIGBUS, &f->old, NULL);
+	else if (f->mode == FLOOR_SAME_CORE)
+		sched_setaffinity(0, sizeof(f->cores), &f->cores);
+}
+
+/* The first of the cores that this thread may use; the new thread inherits where it may run. */
+static void start_handler(struct floor_fault *f)
+{
+	pthread_attr_t attr;
+	int cpu = 0;
+
+	CPU_ZERO(&f->cores);
+	CPU_ZERO(&f->one);
+	if (sched_getaffinity(0, sizeof(f->cores), &f->cores))
+		fail(f, "sched_getaffinity");
+	while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &f->cores))
+		cpu++;
+	CPU_SET(cpu, &f->one);
+	pthread_attr_init(&attr);
+	if (f->mode == FLOOR_SAME_CORE)
+		pthread_attr_setaffinity_np(&attr, sizeof(f->one), &f->one);
+	errno = pthread_create(&f->handler, &attr, handle, f);
+	pthread_attr_destroy(&attr);
+	if (errno)
+		fail(f, "pthread_create");
+}
+
+static void free_memory(struct floor_fault *f)
+{
+	close(f->uffd);
+	munmap(f->memory, f->len_bytes);
+	munmap(f->source, f->len_bytes);
+	if (f->alias) {
+		munmap(f->alias, f->len_bytes);
+		close(f->memfd);
+	}
+	free(f);
+}
+
 struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory,
 				       enum floor_handler handler, size_t len_bytes)
 {
@@ -239,13 +342,15 @@ struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory
 	f->mode = handler;
 	f->len_bytes = len_bytes;
 	map_memory(f, memory);
-	watch(f);
+	if (!watch(f)) {
+		free_memory(f);
+		return NULL;
+	}
 	f->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->wakefd < 0)
 		fail(f, "eventfd");
-	errno = pthread_create(&f->handler, NULL, handle, f);
-	if (errno)
-		fail(f, "pthread_create");
+	if (handler != FLOOR_INLINE)
+		start_handler(f);
 	return f;
 }
 
@@ -253,17 +358,12 @@ void floor_fault_destroy(struct floor_fault *f)
 {
 	if (!f)
 		return;
-	set_and_wake(f, &f->stop, true);
-	pthread_join(f->handler, NULL);
-	close(f->uffd);
-	close(f->wakefd);
-	munmap(f->memory, f->len_bytes);
-	munmap(f->source, f->len_bytes);
-	if (f->alias) {
-		munmap(f->alias, f->len_bytes);
-		close(f->memfd);
+	if (f->mode != FLOOR_INLINE) {
+		set_and_wake(f, &f->stop, true);
+		pthread_join(f->handler, NULL);
 	}
-	free(f);
+	close(f->wakefd);
+	free_memory(f);
 }
 
 uint8_t *floor_fault_memory(const struct floor_fault *f)
@@ -281,16 +381,15 @@ static void make_missing(struct floor_fault *f)
 		fail(f, "madvise");
 }
 
-void floor_fault_rest(struct floor_fault *f)
+void floor_fault_set_writes(struct floor_fault *f, bool writes)
 {
-	if (f->mode != FLOOR_SLEEPS)
-		set_and_wake(f, &f->spinning, false);
+	f->writes = writes;
 }
 
 void floor_fault_prepare(struct floor_fault *f, enum floor_state state)
 {
-	if (f->mode != FLOOR_SLEEPS)
-		set_and_wake(f, &f->spinning, true);
+	f->state = state;
+	begin(f);
 	make_missing(f);
 	if (state == FLOOR_MISSING)
 		return;

@@ -23,6 +23,8 @@ enum floor_handler {
 	FLOOR_SLEEPS, /* in poll() */
 	FLOOR_SPINS,
 	FLOOR_YIELDS, /* spins, but calls sched_yield() each time it has found nothing */
+	FLOOR_SAME_CORE, /* sleeps in poll(), on the core of the thread that faults */
+	FLOOR_INLINE, /* no thread: the faulting thread itself, in a signal handler for SIGBUS */
 };
 
 enum floor_state {
@@ -34,7 +36,10 @@ enum floor_state {
 
 struct floor_fault;
 
-/* len_bytes of watched memory and a handler. Ends the job if userfaultfd is not to be had. */
+/*
+ * len_bytes of watched memory and a handler. Ends the job if userfaultfd is not to be had; but NULL
+ * where the kernel has no FLOOR_INLINE.
+ */
 struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory,
 				       enum floor_handler handler, size_t len_bytes);
 void floor_fault_destroy(struct floor_fault *f);
@@ -42,8 +47,14 @@ void floor_fault_destroy(struct floor_fault *f);
 /* The watched memory. */
 uint8_t *floor_fault_memory(const struct floor_fault *f);
 
-/* Bring all pages into a state; a handler that does not sleep begins to spin. */
+/*
+ * Bring all pages into a state. Then, until floor_fault_rest(): a handler that does not sleep
+ * spins; FLOOR_SAME_CORE confines the calling thread, which is to fault, to the handler's core;
+ * FLOOR_INLINE handles SIGBUS. With the last, at most one floor is under way at a time, and faults
+ * are loads or, if writes is set, stores.
+ */
 void floor_fault_prepare(struct floor_fault *f, enum floor_state state);
+void floor_fault_set_writes(struct floor_fault *f, bool writes);
 /* Let the handler sleep until the next floor_fault_prepare(): it must not cost others a core. */
 void floor_fault_rest(struct floor_fault *f);
 

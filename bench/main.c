@@ -36,10 +36,17 @@ static void print_help(void)
 	       "Runs the named tests, or with the name \"all\" every test, and prints what they\n"
 	       "took, the floors measured beside them, and how far one is from the other.\n\n"
 	       "  --list            names and meanings of the tests\n"
-	       "  --format=FORMAT   text (default) or json\n"
+	       "  --format=FORMAT   text (default), json or csv: test,bytes,ranks,system,repeat,\n"
+	       "                    value,unit without a heading\n"
 	       "  --iterations=N    measured repetitions, instead of each test's own number\n"
+	       "  --blocks=N        turns that a test and its floors take, each with a tenth of "
+	       "the\n"
+	       "                    test's own repetitions; 10 (default), or less for a short run\n"
 	       "  --bytes=N[,N...]  sizes for acquire_read; the first is the range of scan,\n"
 	       "                    write_scan, hit, memory and of what barrier caches; K, M, G\n"
+	       "  --sizes=N[,N...]  sizes of get and put; 8 to 4M (default); K, M\n"
+	       "  --system=NAME, --repeat=N\n"
+	       "                    what libdsm is called in csv, and the number of this run\n"
 	       "  --help            this text\n");
 }
 
@@ -121,7 +128,7 @@ static unsigned run_tests(struct bench *b)
 			continue;
 		run += run_test(b, &tests[i]);
 		if (!b->rank)
-			report_print(b->report, b->options->json, !printed++);
+			report_print(b->report, b->options, b->size, !printed++);
 	}
 	return run;
 }
@@ -135,10 +142,10 @@ static unsigned run_all(struct bench *b)
 	b->host = &host;
 	side_open(b);
 	if (!b->rank)
-		report_begin(&host, b->options->json);
+		report_begin(&host, b->options);
 	run = run_tests(b);
 	if (!b->rank)
-		report_end(b->options->json);
+		report_end(b->options);
 	side_close(b);
 	return run;
 }

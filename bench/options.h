@@ -6,15 +6,24 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define OPTIONS_BYTES_MAX 16
+#include "transfer.h"
+
+#define OPTIONS_BYTES_MAX  16
+#define OPTIONS_BLOCKS     10u
+#define OPTIONS_BLOCKS_MAX 1000u
 
 struct options {
 	bool help;
 	bool list;
 	bool json;
+	bool csv;
+	const char *system; /* what csv calls libdsm */
+	const char *repeat; /* number of this run in csv */
+	unsigned blocks; /* of measurements, after one of warm-up */
 	size_t iterations; /* 0: each test's own */
 	size_t bytes[OPTIONS_BYTES_MAX];
 	unsigned nbytes; /* 0: each test's own */
+	size_t sizes[TRANSFER_SIZES_MAX + 1]; /* of get and put, 0 behind the last */
 	char **names; /* of tests, part of argv */
 	unsigned nnames;
 };

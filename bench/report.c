@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Report: collects and prints. Text: a line a row, perftest's columns, floors below the results,
- * then what the results are compared with. JSON: one object with everything the text has.
+ * then what the results are compared with. JSON: one object with everything the text has. For csv
+ * see report_csv.c.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -316,30 +317,32 @@ static void begin_json(const struct host *h)
 	printf("},\n \"tests\": [");
 }
 
-void report_begin(const struct host *h, bool json)
+void report_begin(const struct host *h, const struct options *o)
 {
-	if (json) {
+	if (o->json)
 		begin_json(h);
+	if (o->json || o->csv)
 		return;
-	}
 	printf("cpu %s; %u cores, %u usable by a rank\nkernel %s; libdsm %s\n", h->cpu, h->cores,
 	       h->cores_usable, h->kernel, h->library);
 	printf("ranks %u; handler: %s; reading the clock takes %.3f us, not subtracted\n", h->ranks,
 	       h->handler, h->clock_us);
 }
 
-void report_print(const struct report *r, bool json, bool first)
+void report_print(const struct report *r, const struct options *o, unsigned ranks, bool first)
 {
-	if (json)
+	if (o->json)
 		print_json(r, first);
+	else if (o->csv)
+		report_print_csv(r, o, ranks);
 	else
 		print_text(r);
 	fflush(stdout);
 }
 
-void report_end(bool json)
+void report_end(const struct options *o)
 {
-	if (json)
+	if (o->json)
 		printf("\n]}\n");
 	fflush(stdout);
 }

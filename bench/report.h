@@ -11,9 +11,10 @@
 #include <stdint.h>
 
 #include "host.h"
+#include "options.h"
 #include "samples.h"
 
-#define REPORT_ROWS_MAX   32u
+#define REPORT_ROWS_MAX   320u /* a transfer has 9 for each size */
 #define REPORT_VALUES_MAX 16u
 #define REPORT_NOTES_MAX  8u
 #define REPORT_NOTE_BYTES 200u
@@ -31,6 +32,9 @@ enum target_kind {
 
 struct row {
 	const char *label;
+	const char *key; /* csv: what was measured; NULL: the test's name */
+	const char *variant; /* csv: by which part of libdsm, or the floor's short name; or NULL */
+	bool detail; /* not in csv */
 	bool is_floor;
 	bool has_rate; /* print MB/s */
 	uint64_t bytes;
@@ -72,9 +76,12 @@ void report_note(struct report *r, const char *fmt, ...) __attribute__((format(p
 double row_ratio(const struct row *row);
 double row_mb_per_s(const struct row *row);
 
-/* Around all reports; then one by one, as soon as each is there. */
-void report_begin(const struct host *h, bool json);
-void report_print(const struct report *r, bool json, bool first);
-void report_end(bool json);
+/* Around all reports, and one by one, as soon as each is there; in the format that is asked for. */
+void report_begin(const struct host *h, const struct options *o);
+void report_print(const struct report *r, const struct options *o, unsigned ranks, bool first);
+void report_end(const struct options *o);
+
+/* In report_csv.c. */
+void report_print_csv(const struct report *r, const struct options *o, unsigned ranks);
 
 #endif

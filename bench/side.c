@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
@@ -89,23 +90,24 @@ void side_close(struct bench *b)
 	b->side = NULL;
 }
 
-static void futex_wait(uint32_t *word, uint32_t while_value)
+/* Who: several may wait for different values of one word, and only one of them is to be woken. */
+static void futex_wait(uint32_t *word, uint32_t while_value, unsigned who)
 {
-	syscall(SYS_futex, word, FUTEX_WAIT, while_value, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAIT_BITSET, while_value, NULL, NULL, 1u << who % 32);
 }
 
-static void futex_wake(uint32_t *word)
+static void futex_wake(uint32_t *word, unsigned who)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAKE_BITSET, INT_MAX, NULL, NULL, 1u << who % 32);
 }
 
 /* Wait until *word is value; pairs with the release of whoever stores it. */
-static void sleep_until(uint32_t *word, uint32_t value)
+static void sleep_until(uint32_t *word, uint32_t value, unsigned who)
 {
 	uint32_t now;
 
 	while ((now = __atomic_load_n(word, __ATOMIC_ACQUIRE)) != value)
-		futex_wait(word, now);
+		futex_wait(word, now, who);
 }
 
 static void cpu_relax(void)
@@ -130,26 +132,26 @@ static void send_word(uint32_t *word, uint32_t value, bool spin)
 {
 	__atomic_store_n(word, value, __ATOMIC_RELEASE);
 	if (!spin)
-		futex_wake(word);
+		futex_wake(word, 0);
 }
 
-static void await_word(uint32_t *word, uint32_t value, bool spin)
+static void await_word(uint32_t *word, uint32_t value, bool spin, unsigned who)
 {
 	if (spin)
 		spin_until(word, value);
 	else
-		sleep_until(word, value);
+		sleep_until(word, value, who);
 }
 
 void side_turn_wait(struct side *s, unsigned rank, bool spin)
 {
-	await_word(&s->turn, rank, spin);
+	await_word(&s->turn, rank, spin, rank);
 }
 
 void side_turn_pass(struct side *s, unsigned to)
 {
 	__atomic_store_n(&s->turn, to, __ATOMIC_RELEASE);
-	futex_wake(&s->turn);
+	futex_wake(&s->turn, to);
 }
 
 void side_samples_give(struct bench *b, struct samples *s)
@@ -190,10 +192,10 @@ static void trip(struct bench *b, bool spin, struct samples *s)
 
 	if (b->rank == 0) {
 		send_word(&side->ping, round, spin);
-		await_word(&side->pong, round, spin);
+		await_word(&side->pong, round, spin, 0);
 		samples_add(s, bench_us_since(start_ns));
 	} else {
-		await_word(&side->ping, round, spin);
+		await_word(&side->ping, round, spin, 0);
 		send_word(&side->pong, round, spin);
 	}
 }

@@ -42,7 +42,9 @@ struct side {
 	alignas(64) uint32_t pong; /* futex, written by rank 1 */
 	alignas(64) uint32_t stop; /* written by rank 0 */
 	alignas(64) uint64_t word; /* for the floor of remote atomics */
-	alignas(64) uint64_t count; /* of rank 1's remote atomics */
+	alignas(64) uint64_t count; /* of remote atomics, by all ranks but 0 */
+	alignas(64) uint64_t protected; /* by the lock under test */
+	alignas(64) uint64_t taken; /* how often that lock was taken */
 	uint32_t nsamples;
 	double samples[SIDE_SAMPLES_MAX];
 	struct side_usage usage[SIDE_RANKS_MAX];

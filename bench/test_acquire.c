@@ -157,12 +157,14 @@ static void report_pass(struct bench *b, struct acquire_pass *p)
 	row = report_result(r, p->fresh ? "first time here" : "invalidated before", p->range_bytes,
 			    &p->acquire);
 	row->has_rate = true;
+	row->key = p->fresh ? "acquire_first" : "acquire_again";
 	add_target(row, p->fresh);
 	floor = report_floor(r,
 			     p->fresh ? "one UFFDIO_COPY(WP) of the range into a memfd"
 				      : "memcpy into the frames and one UFFDIO_CONTINUE(WP)",
 			     p->range_bytes, &p->floor);
 	floor->has_rate = true;
+	floor->key = row->key;
 	row->floor = floor;
 	if (p->fresh)
 		report_floor(r, "one UFFDIO_COPY(WP) of the range into anonymous memory",
@@ -178,8 +180,8 @@ static void run_pass(struct bench *b, size_t range_bytes, bool fresh)
 	size_t wanted = bench_iterations(b, 0);
 
 	start_pass(b, &p);
-	for (size_t block = 0; block <= (wanted ? (wanted - 1) / p.nranges + 1 : BENCH_BLOCKS);
-	     block++) {
+	for (size_t block = 0;
+	     block <= (wanted ? (wanted - 1) / p.nranges + 1 : b->options->blocks); block++) {
 		run_block(b, &p);
 		if (block)
 			continue;

@@ -81,7 +81,7 @@ static void run_pass(struct bench *b, struct miss_pass *p)
 	p->order = bench_permutation(b, p->npages);
 	fault_floors_init(&p->floors, b, p->fresh ? FLOOR_MISSING : FLOOR_UNMAPPED, false,
 			  p->npages);
-	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+	for (unsigned block = 0; block <= b->options->blocks; block++) {
 		run_block(b, p);
 		if (block)
 			continue;
@@ -92,11 +92,13 @@ static void run_pass(struct bench *b, struct miss_pass *p)
 		bench_free(b, p->region);
 }
 
-static struct row *report_pass(struct bench *b, struct miss_pass *p, const char *label)
+static struct row *report_pass(struct bench *b, struct miss_pass *p, const char *label,
+			       const char *key)
 {
 	struct row *row = report_result(b->report, label, PAGE_BYTES, &p->times);
 
-	row->floor = fault_floors_report(&p->floors, b);
+	row->key = key;
+	row->floor = fault_floors_report(&p->floors, b, key);
 	fault_floors_fini(&p->floors);
 	free(p->order);
 	return row;
@@ -123,11 +125,11 @@ void test_read_miss(struct bench *b)
 
 	dsm_stats_get(b->dsm, &before, sizeof(before));
 	run_pass(b, &first);
-	row = report_pass(b, &first, "first touch of a page");
+	row = report_pass(b, &first, "first touch of a page", "read_miss_first");
 	row->target_kind = TARGET_RATIO;
 	row->target = 1.3;
 	run_pass(b, &again);
-	row = report_pass(b, &again, "page that was invalidated before");
+	row = report_pass(b, &again, "page that was invalidated before", "read_miss");
 	row->target_kind = TARGET_RATIO;
 	row->target = 1.3;
 	note_one_sided(b, &before);
@@ -141,7 +143,8 @@ void test_read_miss_busy_home(struct bench *b)
 
 	dsm_stats_get(b->dsm, &before, sizeof(before));
 	run_pass(b, &pass);
-	row = report_pass(b, &pass, "page that was invalidated before, home computes");
+	row = report_pass(b, &pass, "page that was invalidated before, home computes",
+			  "read_miss_busy_home");
 	row->target_kind = TARGET_P99_US;
 	row->target = 100;
 	note_one_sided(b, &before);

@@ -138,6 +138,9 @@ static void report_scan(struct bench *b, struct scan *s)
 	copy = report_rate_floor(b, "UFFDIO_COPY(WP) into a memfd, 1 MiB a call", s->len_bytes,
 				 &s->copy);
 	plain = report_rate_floor(b, "private memory in 4 KiB pages", s->len_bytes, &s->plain);
+	cold->key = "scan_first";
+	refill->key = "scan_refill";
+	again->key = "scan_again";
 	cold->floor = copy;
 	refill->floor = copy;
 	again->floor = plain;
@@ -159,7 +162,7 @@ static void clear_scan(struct scan *s)
 void test_scan(struct bench *b)
 {
 	struct scan s = { .len_bytes = bench_bytes(b, SCAN_BYTES) };
-	size_t n = bench_iterations(b, SCANS);
+	size_t n = bench_iterations(b, bench_share(b, SCANS));
 	struct dsm_stats before;
 
 	dsm_stats_get(b->dsm, &before, sizeof(before));
@@ -242,6 +245,8 @@ static void report_write_scan(struct bench *b, struct write_scan *w)
 	stores = report_rate(b, "memset alone, a fault a page", w->len_bytes, &w->stores);
 	floor = report_rate_floor(b, "memset and memcpy of private memory", w->len_bytes,
 				  &w->floor);
+	bulk->key = "write_scan";
+	stores->key = "write_scan_faults";
 	bulk->floor = floor;
 	stores->floor = floor;
 }
@@ -249,7 +254,7 @@ static void report_write_scan(struct bench *b, struct write_scan *w)
 void test_write_scan(struct bench *b)
 {
 	struct write_scan w = { .len_bytes = bench_bytes(b, WRITE_BYTES) };
-	size_t n = bench_iterations(b, SCANS);
+	size_t n = bench_iterations(b, bench_share(b, SCANS));
 	struct dsm_stats before;
 
 	dsm_stats_get(b->dsm, &before, sizeof(before));
@@ -310,13 +315,15 @@ static void report_hits(struct bench *b, size_t len_bytes, struct hits *shared,
 					      len_bytes, &private->sequential);
 	random->floor = report_floor(b->report, "private memory in 4 KiB pages, random", 8,
 				     &private->random);
+	sequential->key = "hit_sequential";
+	random->key = "hit_random";
 	sequential->target_kind = random->target_kind = TARGET_RATIO;
 	sequential->target = random->target = 1.1;
 }
 
 void test_hit(struct bench *b)
 {
-	size_t len_bytes = bench_bytes(b, HIT_BYTES), n = bench_iterations(b, HITS);
+	size_t len_bytes = bench_bytes(b, HIT_BYTES), n = bench_iterations(b, bench_share(b, HITS));
 	uint8_t *region = bench_alloc(b, len_bytes, 1, DSM_RELEASE_WRITE_THROUGH);
 	struct hits shared = { SAMPLES_INIT, SAMPLES_INIT };
 	struct hits private = { SAMPLES_INIT, SAMPLES_INIT };

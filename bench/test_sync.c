@@ -16,6 +16,7 @@
 #define RELOCKS       20000 /* samples */
 #define HANDOVERS     1000 /* by each rank */
 #define BARRIERS      5000
+#define CONTENDED_NS  20000000u /* a block */
 #define BARRIER_BYTES (256ul << 20)
 #define ATOMICS       10000 /* samples */
 
@@ -70,7 +71,7 @@ void test_relock(struct bench *b)
 	size_t n = bench_block_iterations(b, RELOCKS);
 	struct row *row;
 
-	for (unsigned block = 0; block <= BENCH_BLOCKS && !b->rank; block++) {
+	for (unsigned block = 0; block <= b->options->blocks && !b->rank; block++) {
 		run_relocks(b, n, &relock, &mutex);
 		if (block)
 			continue;
@@ -85,8 +86,9 @@ void test_relock(struct bench *b)
 }
 
 /*
- * lock_handover: the turn passes through the side channel after dsm_unlock(), so that the time of
- * dsm_lock() is that of fetching the lock from the rank that had it last.
+ * lock_handover: the lock goes round all ranks. The turn passes through the side
+ * channel after dsm_unlock(), so that the time of dsm_lock() is that of fetching the lock from the
+ * rank that had it last. Rank 0's and 1's times count.
  */
 
 static void take_lock(struct bench *b, const void *name, bool spin, struct samples *s)
@@ -98,7 +100,7 @@ static void take_lock(struct bench *b, const void *name, bool spin, struct sampl
 	lock(b, name);
 	samples_add(s, bench_us_since(start_ns));
 	unlock(b, name);
-	side_turn_pass(b->side, 1 - b->rank);
+	side_turn_pass(b->side, (b->rank + 1) % b->size);
 }
 
 struct handover {
@@ -111,12 +113,12 @@ static struct row *run_handovers(struct bench *b, struct handover *h, const void
 {
 	struct row *row;
 
-	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+	for (unsigned block = 0; block <= b->options->blocks; block++) {
 		bench_barrier(b);
 		side_round_trips(b, false, h->turns, &h->asleep);
 		side_round_trips(b, true, h->turns, &h->spinning);
 		bench_barrier(b);
-		for (size_t i = 0; b->rank < 2 && i < h->turns; i++)
+		for (size_t i = 0; i < h->turns; i++)
 			take_lock(b, name, h->spin, &h->taken);
 		if (block)
 			continue;
@@ -127,10 +129,13 @@ static struct row *run_handovers(struct bench *b, struct handover *h, const void
 		samples_clear(&h->spinning);
 	}
 	side_samples_give(b, &h->taken);
+	if (b->rank)
+		samples_clear(&h->taken);
 	row = report_result(b->report,
 			    h->spin ? "dsm_lock, the other rank's thread spins"
 				    : "dsm_lock, the other rank's thread sleeps",
 			    0, &h->taken);
+	row->key = h->spin ? "lock_handover" : "lock_handover_asleep";
 	row->target_kind = TARGET_MEDIAN_US;
 	row->target = 10;
 	return row;
@@ -155,6 +160,51 @@ void test_lock_handover(struct bench *b)
 }
 
 /*
+ * lock_contended: all ranks want the lock all the time. The lock protects a plain word of the side
+ * channel; a sample is the time that one critical section took, over a block.
+ */
+
+static void run_contended(struct bench *b, const void *name, struct samples *s)
+{
+	struct side *side = b->side;
+	uint64_t before, start_ns, taken = 0;
+
+	bench_barrier(b);
+	before = side->protected;
+	bench_barrier(b);
+	start_ns = bench_now_ns();
+	do {
+		lock(b, name);
+		side->protected ++;
+		unlock(b, name);
+		taken++;
+	} while (bench_now_ns() - start_ns < CONTENDED_NS);
+	bench_barrier(b);
+	samples_add(s, bench_us_since(start_ns) / (double)(side->protected - before));
+	__atomic_fetch_add(&side->taken, taken, __ATOMIC_SEQ_CST);
+	bench_barrier(b);
+	if (side->protected != side->taken)
+		bench_fail(b, "%llu counted under the lock, which was taken %llu times",
+			   (unsigned long long)side->protected, (unsigned long long)side->taken);
+	bench_barrier(b);
+}
+
+void test_lock_contended(struct bench *b)
+{
+	uint8_t *name = bench_alloc(b, PAGE_BYTES, 1, DSM_RELEASE_KEEP);
+	struct samples s = SAMPLES_INIT;
+
+	for (unsigned block = 0; block <= b->options->blocks; block++) {
+		run_contended(b, name, &s);
+		if (!block)
+			samples_clear(&s); /* the warm-up */
+	}
+	report_result(b->report, "dsm_lock, a plain increment, dsm_unlock; all ranks at once", 0,
+		      &s);
+	bench_free(b, name);
+}
+
+/*
  * barrier
  */
 
@@ -174,7 +224,7 @@ static void run_barrier_blocks(struct bench *b, struct samples *barriers, struct
 {
 	size_t n = bench_block_iterations(b, BARRIERS);
 
-	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+	for (unsigned block = 0; block <= b->options->blocks; block++) {
 		side_round_trips(b, true, n, spinning);
 		side_round_trips(b, false, n, asleep);
 		run_barriers(b, n, barriers);
@@ -193,6 +243,7 @@ static void run_barrier_pass(struct bench *b, const char *label, uint64_t cached
 
 	run_barrier_blocks(b, &barriers, &spinning, &asleep);
 	row = report_result(b->report, label, cached_bytes, &barriers);
+	row->key = cached_bytes ? "barrier_cached" : "barrier";
 	row->target_kind = TARGET_MEDIAN_US;
 	row->target = 3;
 	row->floor = report_floor(b->report, "message round trip between the processes, spinning",
@@ -219,7 +270,7 @@ void test_barrier(struct bench *b)
 }
 
 /*
- * fetch_add: a word homed at rank 1, by rank 0 alone while rank 1 sleeps, or from both at once.
+ * fetch_add: a word homed at rank 1, by rank 0 alone while the others sleep, or from all at once.
  */
 
 static void add_remote(struct bench *b, uint64_t *word)
@@ -250,20 +301,20 @@ static void time_adds(struct bench *b, add_function *add, uint64_t *word, size_t
 	}
 }
 
-/* Rank 1 adds for as long as rank 0 measures, and counts what it added. */
+/* All but rank 0 add for as long as rank 0 measures, and count what they added. */
 static void add_until_stopped(struct bench *b, add_function *add, uint64_t *word, uint64_t *count)
 {
 	uint32_t stop = ++b->stops;
 
 	/* pairs with the release in bench_stop_partner() */
-	while (b->rank == 1 && __atomic_load_n(&b->side->stop, __ATOMIC_ACQUIRE) != stop) {
+	while (b->rank && __atomic_load_n(&b->side->stop, __ATOMIC_ACQUIRE) != stop) {
 		for (int j = 0; j < BATCH; j++)
 			add(b, word);
 		*count += BATCH;
 	}
 }
 
-/* Adds n * BATCH from rank 0, with rank 1 adding beside it or not. */
+/* Adds n * BATCH from rank 0, with the others adding beside it or not. */
 static void run_adds(struct bench *b, add_function *add, uint64_t *word, bool both, size_t n,
 		     struct samples *s, uint64_t *count)
 {
@@ -284,9 +335,9 @@ static void run_add_pass(struct bench *b, uint64_t *word, bool both, uint64_t *c
 	struct samples remote = SAMPLES_INIT, plain = SAMPLES_INIT;
 	size_t n = bench_block_iterations(b, ATOMICS);
 	uint64_t ignored = 0;
-	struct row *row;
+	struct row *row, *floor;
 
-	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+	for (unsigned block = 0; block <= b->options->blocks; block++) {
 		run_adds(b, add_plain, &b->side->word, both, n, &plain, &ignored);
 		run_adds(b, add_remote, word, both, n, &remote, count);
 		if (block)
@@ -294,14 +345,17 @@ static void run_add_pass(struct bench *b, uint64_t *word, bool both, uint64_t *c
 		samples_clear(&remote); /* the warm-up */
 		samples_clear(&plain);
 	}
-	row = report_result(b->report, both ? "by both ranks at once, seen by rank 0" : "by rank 0",
+	row = report_result(b->report, both ? "by all ranks at once, seen by rank 0" : "by rank 0",
 			    8, &remote);
+	row->key = both ? "fetch_add_all" : "fetch_add";
 	row->target_kind = TARGET_MEDIAN_US;
 	row->target = 1;
-	row->floor = report_floor(b->report,
-				  both ? "C11 atomic on plain shared memory, by both at once"
-				       : "C11 atomic on plain shared memory",
-				  8, &plain);
+	floor = report_floor(b->report,
+			     both ? "C11 atomic on plain shared memory, by all at once"
+				  : "C11 atomic on plain shared memory",
+			     8, &plain);
+	floor->key = row->key;
+	row->floor = floor;
 }
 
 void test_fetch_add(struct bench *b)
@@ -311,8 +365,11 @@ void test_fetch_add(struct bench *b)
 
 	run_add_pass(b, word, false, &count);
 	run_add_pass(b, word, true, &count);
-	if (b->rank == 1)
-		b->side->count = count;
+	if (!b->rank)
+		b->side->count = 0;
+	bench_barrier(b);
+	if (b->rank)
+		__atomic_fetch_add(&b->side->count, count, __ATOMIC_SEQ_CST);
 	bench_barrier(b);
 	if (!b->rank) {
 		int ret = dsm_fetch_add64(b->dsm, word, 0, &sum);

@@ -71,7 +71,7 @@ void test_write_upgrade(struct bench *b)
 	u.order = bench_permutation(b, u.npages);
 	u.region = bench_alloc(b, u.npages * PAGE_BYTES, 1, DSM_RELEASE_WRITE_THROUGH);
 	fault_floors_init(&u.floors, b, FLOOR_PROTECTED, true, u.npages);
-	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+	for (unsigned block = 0; block <= b->options->blocks; block++) {
 		run_upgrades(b, &u);
 		check_upgrades(b, &u);
 		if (block)
@@ -84,7 +84,7 @@ void test_write_upgrade(struct bench *b)
 	row = report_result(b->report, "store to a Shared page", PAGE_BYTES, &u.stores);
 	row->target_kind = TARGET_MEDIAN_US;
 	row->target = 10;
-	row->floor = fault_floors_report(&u.floors, b);
+	row->floor = fault_floors_report(&u.floors, b, NULL);
 	report_round_trips(b, &u.asleep, &u.spinning);
 	fault_floors_fini(&u.floors);
 	bench_free(b, u.region);
@@ -158,14 +158,15 @@ static struct row *report_turns(struct bench *b, struct ping_pong *p)
 			    PAGE_BYTES, &p->stores);
 	row->target_kind = TARGET_MEDIAN_US;
 	row->target = 15;
-	report_result(b->report, "of these, to rank 0", PAGE_BYTES, &own);
-	report_result(b->report, "of these, to rank 1, the home", PAGE_BYTES, &home);
+	row->key = p->spin ? "ping_pong" : "ping_pong_asleep";
+	report_result(b->report, "of these, to rank 0", PAGE_BYTES, &own)->detail = true;
+	report_result(b->report, "of these, to rank 1, the home", PAGE_BYTES, &home)->detail = true;
 	return row;
 }
 
 static struct row *run_ping_pong(struct bench *b, struct ping_pong *p)
 {
-	for (unsigned block = 0; block <= BENCH_BLOCKS; block++) {
+	for (unsigned block = 0; block <= b->options->blocks; block++) {
 		run_turns(b, p);
 		if (block)
 			continue;
@@ -193,7 +194,7 @@ void test_ping_pong(struct bench *b)
 	sleeps = run_ping_pong(b, &p);
 	p.spin = true;
 	spins = run_ping_pong(b, &p);
-	sleeps->floor = spins->floor = fault_floors_report(&p.floors, b);
+	sleeps->floor = spins->floor = fault_floors_report(&p.floors, b, NULL);
 	report_round_trips(b, &p.asleep, &p.spinning);
 	fault_floors_fini(&p.floors);
 	bench_free(b, region);

@@ -18,12 +18,16 @@ void test_write_back(struct bench *b);
 /* test_sync.c */
 void test_relock(struct bench *b);
 void test_lock_handover(struct bench *b);
+void test_lock_contended(struct bench *b);
 void test_barrier(struct bench *b);
 void test_fetch_add(struct bench *b);
 /* test_scan.c */
 void test_scan(struct bench *b);
 void test_write_scan(struct bench *b);
 void test_hit(struct bench *b);
+/* test_transfer.c */
+void test_get(struct bench *b);
+void test_put(struct bench *b);
 /* test_memory.c */
 void test_memory(struct bench *b);
 

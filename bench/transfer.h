@@ -19,12 +19,14 @@
 #define TRANSFER_PIECES_MAX 4096ul
 #define TRANSFER_WINDOW     16ul
 #define TRANSFER_RANKS_MAX  8u /* more would take more memory than the window has */
+#define TRANSFER_BLOCKS     10u
 
-static const size_t transfer_sizes[] = {
-	8,          64,          512,         4ul << 10,   8ul << 10, 16ul << 10, 32ul << 10,
-	64ul << 10, 128ul << 10, 256ul << 10, 512ul << 10, 1ul << 20, 2ul << 20,  4ul << 20,
+#define TRANSFER_SIZES_MAX 32u
+
+/* What is measured unless the command line has sizes: in bytes, 0 behind the last. */
+static const size_t transfer_sizes[TRANSFER_SIZES_MAX + 1] = {
+	8, 64, 512, 4ul << 10, 16ul << 10, 64ul << 10, 256ul << 10, 1ul << 20, 4ul << 20,
 };
-#define TRANSFER_SIZES (sizeof(transfer_sizes) / sizeof(transfer_sizes[0]))
 
 /* From one range's start to the next. */
 static inline size_t transfer_stride(size_t bytes)

@@ -6,8 +6,9 @@
  *	mpirun.mpich -n 2 build/bench/peers/mpich mpich 1 5 20
  *
  * The arguments: the system's name, the number of this run, blocks of measurements, seconds after
- * which no other test begins. All ranks on one host. Exit status 0; 1 if data is not what was
- *written; 2 for a wrong command line.
+ * which no other test begins; then, if they are to be others than usual, sizes of transfers, in
+ *bytes. All ranks on one host. Exit status 0; 1 if data is not what was written; 2 for a wrong
+ *command line.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -90,13 +91,32 @@ static uint8_t *private_memory(void)
 	return p;
 }
 
-/* A number from 1 to 1000, or 0. */
-static unsigned parse(const char *text)
+/* A number from 1 to most, or 0. */
+static size_t parse(const char *text, size_t most)
 {
 	char *end;
-	unsigned long n = strtoul(text, &end, 10);
+	size_t n = strtoul(text, &end, 10);
 
-	return *text && !*end && n <= 1000 ? (unsigned)n : 0;
+	return *text && !*end && n <= most ? n : 0;
+}
+
+/* False: not a command line of this program's. */
+static bool parse_all(struct measure *m, int argc, char **argv)
+{
+	if (argc < 5 || argc > 5 + (int)TRANSFER_SIZES_MAX)
+		return false;
+	*m = (struct measure){ .system = argv[1], .repeat = argv[2] };
+	m->blocks = (unsigned)parse(argv[3], 1000);
+	m->end_ns = parse(argv[4], 1000) * 1000000000u;
+	if (!m->blocks || !m->end_ns)
+		return false;
+	m->end_ns += now_ns();
+	if (argc == 5)
+		memcpy(m->sizes, transfer_sizes, sizeof(m->sizes));
+	for (int i = 5; i < argc; i++)
+		if (!(m->sizes[i - 5] = parse(argv[i], TRANSFER_BYTES)))
+			return false;
+	return true;
 }
 
 static void measure(struct measure *m)
@@ -109,18 +129,15 @@ static void measure(struct measure *m)
 
 int main(int argc, char **argv)
 {
-	unsigned blocks = argc == 5 ? parse(argv[3]) : 0, limit_s = argc == 5 ? parse(argv[4]) : 0;
 	struct measure m;
 
-	if (!blocks || !limit_s) {
+	if (!parse_all(&m, argc, argv)) {
 		fprintf(stderr,
-			"usage: mpirun -n 2 %s SYSTEM REPEAT BLOCKS SECONDS\n"
+			"usage: mpirun -n 2 %s SYSTEM REPEAT BLOCKS SECONDS [BYTES...]\n"
 			"BLOCKS of measurements and SECONDS are numbers from 1 to 1000\n",
 			argv[0]);
 		return EXIT_USAGE;
 	}
-	m = (struct measure){ .system = argv[1], .repeat = argv[2], .blocks = blocks };
-	m.end_ns = now_ns() + limit_s * (uint64_t)1000000000;
 	m.private = private_memory();
 	peer_init(&argc, &argv, TRANSFER_BYTES * (TRANSFER_RANKS_MAX - 1));
 	if (peer_size() < 2 || peer_size() > TRANSFER_RANKS_MAX)

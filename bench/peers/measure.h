@@ -19,6 +19,7 @@ struct measure {
 	const char *system; /* its name in what is printed */
 	const char *repeat; /* number of this run, likewise */
 	unsigned blocks; /* of measurements, after one of warm-up */
+	size_t sizes[TRANSFER_SIZES_MAX + 1]; /* of transfers, 0 behind the last */
 	uint64_t end_ns; /* then no other test begins */
 	uint8_t *private; /* TRANSFER_BYTES of this rank's own */
 };

@@ -138,8 +138,8 @@ void measure_transfers(const struct measure *m)
 	t.order = malloc(TRANSFER_RANGES_MAX * sizeof(*t.order));
 	if (!t.order)
 		measure_fail(m, "no memory");
-	for (size_t i = 0; i < TRANSFER_SIZES && measure_goes_on(m); i++) {
-		t.bytes = transfer_sizes[i];
+	for (const size_t *size = m->sizes; *size && measure_goes_on(m); size++) {
+		t.bytes = *size;
 		transfer_shuffle(t.order, transfer_ranges(t.bytes));
 		run_blocks(&t, run_gets);
 		report(&t, "get", "get_stream");
