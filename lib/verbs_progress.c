@@ -182,16 +182,17 @@ static void op_end(struct transport_verbs *v, struct verbs_op *op, bool ok)
 	verbs_op_free(v, op);
 }
 
-static void on_error(struct transport_verbs *v, const struct verbs_op *op, const struct ibv_wc *wc)
+static void on_error(struct transport_verbs *v, unsigned rank, const char *what,
+		     const struct ibv_wc *wc)
 {
-	struct verbs_peer *peer = &v->peers[op->rank];
+	struct verbs_peer *peer = &v->peers[rank];
 	char text[384];
 
-	verbs_error_text(text, sizeof(text), wc, op_name(op));
+	verbs_error_text(text, sizeof(text), wc, what);
 	if (peer == verbs_self(v))
 		verbs_end_self(v, text);
 	else if (peer->state == VERBS_UP && !peer->broken)
-		verbs_mark_broken(v, op->rank, "%s", text);
+		verbs_mark_broken(v, rank, "%s", text);
 }
 
 static void on_completion(struct transport_verbs *v, const struct ibv_wc *wc)
@@ -200,7 +201,7 @@ static void on_completion(struct transport_verbs *v, const struct ibv_wc *wc)
 	struct verbs_peer *peer = &v->peers[op->rank];
 
 	if (wc->status != IBV_WC_SUCCESS)
-		on_error(v, op, wc);
+		on_error(v, op->rank, op_name(op), wc);
 	if ((wc->wr_id & VERBS_ID_MASK) != VERBS_ID_LAST)
 		return;
 	peer->sends_free += op->nwr;
@@ -222,8 +223,10 @@ static void look_at(struct transport_verbs *v, const struct ibv_wc *wc, uint64_t
 	} else if (wc->status == IBV_WC_SUCCESS) {
 		v->peers[wc->wr_id >> 18].heard_ns = now_ns;
 		on_receive(v, wc);
+	} else if (wc->status != IBV_WC_WR_FLUSH_ERR) {
+		on_error(v, (unsigned)(wc->wr_id >> 18), "a receive", wc);
 	}
-	/* A receive that fails has its cause in an event or in an operation. */
+	/* One that is given back unused has its cause in an event or in an operation. */
 }
 
 unsigned verbs_reap(struct transport_verbs *v)

@@ -274,6 +274,24 @@ static inline void fake_let_go(struct rdma_cm_id *id)
 	pthread_mutex_unlock(&fake_lock);
 }
 
+/* The next request of this queue pair fails so. */
+static inline void fake_fail(struct rdma_cm_id *id, enum ibv_wc_status status)
+{
+	((struct fake_id *)id)->qp->fail = status;
+}
+
+/* Its oldest receive fails so. */
+static inline void fake_fail_receive(struct rdma_cm_id *id, enum ibv_wc_status status)
+{
+	struct fake_qp *q = ((struct fake_id *)id)->qp;
+
+	pthread_mutex_lock(&fake_lock);
+	fake_complete(q->cq, (struct ibv_wc){ .wr_id = q->recv[q->first].wr_id, .status = status });
+	q->first = (q->first + 1) % FAKE_RECV_MAX;
+	q->nrecv--;
+	pthread_mutex_unlock(&fake_lock);
+}
+
 /*
  * libibverbs
  */
@@ -480,6 +498,16 @@ static void fake_event(struct fake_id *to, enum rdma_cm_event_type type, struct 
 	*last = e;
 	n = write(c->channel.fd, &one, sizeof(one));
 	(void)n;
+}
+
+/* The adapter is taken away: an event for each end that this channel has. */
+static inline void fake_remove_device(struct rdma_cm_id *id)
+{
+	struct fake_id *f = (struct fake_id *)id;
+
+	pthread_mutex_lock(&fake_lock);
+	fake_event(f, RDMA_CM_EVENT_DEVICE_REMOVAL, f, NULL, 0);
+	pthread_mutex_unlock(&fake_lock);
 }
 
 int rdma_get_cm_event(struct rdma_event_channel *channel, struct rdma_cm_event **event)

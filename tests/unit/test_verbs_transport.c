@@ -20,9 +20,11 @@
 
 #include "fake_verbs.h"
 
+#include "capture.h"
 #include "error.h"
 #include "log.h"
 #include "stats.h"
+#include "verbs_error.h"
 #include "verbs_internal.h"
 #include "verbs_window.h"
 
@@ -648,7 +650,7 @@ static void fail__what_is_under_way_ends_with_the_peer(void **state)
 	ranks[0].done = 1;
 	fake_hold(verbs(0)->peers[1].id);
 	assert_int_equal(t->ops->fetch(t, &f[1]), 1);
-	((struct fake_id *)verbs(0)->peers[1].id)->qp->fail = IBV_WC_RETRY_EXC_ERR;
+	fake_fail(verbs(0)->peers[1].id, IBV_WC_RETRY_EXC_ERR);
 	fake_let_go(verbs(0)->peers[1].id);
 	for (unsigned i = 0; i < 2; i++) {
 		verbs(1)->look = true;
@@ -663,6 +665,128 @@ static void fail__what_is_under_way_ends_with_the_peer(void **state)
 	poll_both();
 	assert_int_equal(ranks[0].ndown, 1);
 	assert_int_equal(verbs(0)->landing.units_used, 0);
+}
+
+/* Its sentence has both addresses, the operation, the status and the likely cause; it is told once.
+ */
+static void assert_told(const char *log, const char *what, enum ibv_wc_status status)
+{
+	char text[128];
+
+	assert_non_null(
+		strstr(log, "closing the connection from 10.0.0.1 to rank 1 at 10.0.0.1: "));
+	snprintf(text, sizeof(text), "%s failed (status %d, ", what, (int)status);
+	assert_non_null(strstr(log, text));
+	assert_non_null(strstr(log, verbs_error_cause(status)));
+	assert_ptr_equal(strchr(log, '\n') + 1, log + strlen(log));
+}
+
+static void fail__by_each_status(void **state)
+{
+	struct transport_fetch f;
+
+	teardown(state);
+	for (unsigned s = IBV_WC_LOC_LEN_ERR; s <= IBV_WC_GENERAL_ERR; s++) {
+		setup_connected(state);
+		f = fetch_of(0, granule_of(1, 0), 2, 3);
+		assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+		poll_both();
+		assert_int_equal(ranks[0].done, 0);
+		fake_fail(verbs(0)->peers[1].id, (enum ibv_wc_status)s);
+		capture_begin();
+		assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+		poll_both();
+		assert_told(capture_end(), "a read of pages", (enum ibv_wc_status)s);
+		assert_int_equal(ranks[0].done, -EHOSTDOWN);
+		assert_int_equal(ranks[0].ndown, 1);
+		teardown(state);
+	}
+	setup_connected(state);
+}
+
+/* Start one operation of a kind; -1: no more kinds. */
+static int start_nth(unsigned kind, const char **what)
+{
+	struct transport *t = ranks[0].t;
+	static struct transport_fetch f;
+	struct msg grant = { .kind = MSG_GRANT_M, .slots = 1, .src = 1, .page = granule_of(1, 4) };
+
+	f = fetch_of(0, granule_of(1, 0), 1, 1);
+	switch (kind) {
+	case 0:
+		*what = "a read of a block's key";
+		verbs(0)->rkeys[1] = 0;
+		return t->ops->fetch(t, &f);
+	case 1:
+		*what = "a write of a page";
+		return t->ops->write(t, 1, granule_of(1, 0), 4096);
+	case 2:
+		*what = "a message";
+		return send_nth(0, 0, 1);
+	case 3:
+		*what = "a read of a granted page";
+		assert_int_equal(ranks[1].t->ops->push(ranks[1].t, 0, grant.page, 4096), 0);
+		return ranks[1].t->ops->send(ranks[1].t, 0, &grant);
+	case 4:
+		*what = "a sign of life";
+		verbs(0)->beat_ns = 0;
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+static void fail__of_each_operation(void **state)
+{
+	struct transport_fetch f;
+	const char *what;
+
+	teardown(state);
+	for (unsigned kind = 0;; kind++) {
+		setup_connected(state);
+		f = fetch_of(0, granule_of(1, 0), 1, 0);
+		assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1); /* learns the key */
+		poll_both();
+		fake_fail(verbs(0)->peers[1].id, IBV_WC_REM_OP_ERR);
+		capture_begin();
+		if (start_nth(kind, &what) < 0)
+			break;
+		poll_both();
+		assert_told(capture_end(), what, IBV_WC_REM_OP_ERR);
+		assert_int_equal(ranks[0].ndown, 1);
+		teardown(state);
+	}
+	capture_end();
+}
+
+/* Nothing else may be under way that could tell. */
+static void fail__of_a_receive(void **state)
+{
+	(void)state;
+	capture_begin();
+	fake_fail_receive(verbs(0)->peers[1].id, IBV_WC_LOC_PROT_ERR);
+	poll_both();
+	assert_told(capture_end(), "a receive", IBV_WC_LOC_PROT_ERR);
+	assert_int_equal(ranks[0].ndown, 1);
+}
+
+static void remove__the_device_is_named(void **state)
+{
+	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 1);
+	const char *log;
+
+	(void)state;
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+	fake_remove_device(verbs(0)->peers[1].id);
+	verbs(0)->look = true;
+	capture_begin();
+	poll_both();
+	log = capture_end();
+	assert_non_null(strstr(log, "from 10.0.0.1 to rank 1 at 10.0.0.1: RDMA device fake0 was "
+				    "removed"));
+	assert_int_equal(ranks[0].done, -EHOSTDOWN);
+	assert_int_equal(ranks[0].ndown, 1);
 }
 
 static void leave__last_messages_come_first(void **state)
@@ -683,7 +807,7 @@ static void beat__a_silent_peer_is_asked(void **state)
 	verbs(0)->beat_ns = 0;
 	poll_both();
 	assert_int_equal(ranks[0].ndown, 0);
-	((struct fake_id *)verbs(0)->peers[1].id)->qp->fail = IBV_WC_RETRY_EXC_ERR;
+	fake_fail(verbs(0)->peers[1].id, IBV_WC_RETRY_EXC_ERR);
 	poll_both();
 	assert_int_equal(ranks[0].ndown, 1);
 }
@@ -737,6 +861,10 @@ int main(void)
 						setup_without_atomics, teardown),
 		CONNECTED(sleep__what_comes_makes_the_descriptor_readable),
 		CONNECTED(fail__what_is_under_way_ends_with_the_peer),
+		CONNECTED(fail__by_each_status),
+		CONNECTED(fail__of_each_operation),
+		CONNECTED(fail__of_a_receive),
+		CONNECTED(remove__the_device_is_named),
 		CONNECTED(leave__last_messages_come_first),
 		CONNECTED(beat__a_silent_peer_is_asked),
 		CONNECTED(expose__beyond_the_limit_is_refused_before_it_is_tried),
