@@ -5,7 +5,7 @@
  * memory, so of all its loads only the two rows next to its slab come from other ranks. They are
  * acquired, which brings a row here in one go; between the steps there is nothing but a barrier.
  *
- * Command: mpirun -n 4 build/examples/04_heat
+ * Command: mpirun -n 4 build/examples/04_heat [STEPS]
  *
  * Expected output (the speed is yours):
  *	1024 x 1024 cells, 300 steps on 4 ranks: 1049 million cells a second
@@ -17,6 +17,7 @@
 
 /* The slab of a rank: whole blocks, because a block has one home. */
 struct plate {
+	unsigned steps;
 	unsigned rows_per_rank; /* a row is 8 KiB: two pages, shared with no other row */
 	size_t slab_bytes;
 	char *cells[2]; /* this step's and the last one's */
@@ -33,7 +34,7 @@ static void simulate(struct dsm *dsm, const struct plate *plate, unsigned first,
 {
 	unsigned from = first ? first : 1, to = last < N ? last : N - 1; /* the edges stay */
 
-	for (unsigned step = 0; step < STEPS; step++) {
+	for (unsigned step = 0; step < plate->steps; step++) {
 		unsigned old = step % 2;
 		double *above = from < to && first ? row(plate, old, first - 1) : NULL;
 		double *below = from < to && last < N ? row(plate, old, last) : NULL;
@@ -58,20 +59,20 @@ static bool report(const struct plate *plate, unsigned size, double seconds)
 	double *rows[N];
 
 	for (unsigned i = 0; i < N; i++)
-		rows[i] = row(plate, STEPS % 2, i);
-	printf("%u x %u cells, %u steps on %u ranks: %.0f million cells a second\n", N, N, STEPS,
-	       size, 1e-6 * N * N * STEPS / seconds);
+		rows[i] = row(plate, plate->steps % 2, i);
+	printf("%u x %u cells, %u steps on %u ranks: %.0f million cells a second\n", N, N,
+	       plate->steps, size, 1e-6 * N * N * plate->steps / seconds);
 	printf("heat below the middle of the edge:");
 	for (unsigned depth = 2; depth <= 32; depth *= 2)
 		printf(" %.2f", rows[depth][N / 2]);
 	printf("\n");
-	if (!heat_check(rows))
+	if (!heat_check(rows, plate->steps))
 		return false;
 	printf("all cells as alone\n");
 	return true;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	struct plate plate;
 	struct dsm *dsm;
@@ -82,6 +83,7 @@ int main(void)
 	TRY(dsm_init(&dsm, NULL));
 	rank = dsm_rank(dsm);
 	size = dsm_size(dsm);
+	plate.steps = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : STEPS;
 	plate.rows_per_rank = (N + size - 1) / size;
 	plate.slab_bytes = round_up(plate.rows_per_rank * ROW_BYTES, BLOCK_SIZE);
 	first = rank * plate.rows_per_rank < N ? rank * plate.rows_per_rank : N;

@@ -13,7 +13,7 @@
 
 #define N         1024u /* cells in a row, and rows */
 #define ROW_BYTES (N * sizeof(double))
-#define STEPS     300u
+#define STEPS     300u /* unless the command says how many */
 
 /* The upper edge is hot; everything else is zero already. */
 static inline void heat_edge(double *row)
@@ -30,8 +30,8 @@ static inline void relax(double *restrict out, const double *up, const double *m
 		out[j] = 0.25 * (up[j] + down[j] + mid[j - 1] + mid[j + 1]);
 }
 
-/* All steps alone; the result is at plate + STEPS % 2 * N * N. NULL: no memory. */
-static inline double *heat_alone(void)
+/* All steps alone; the result is at plate + steps % 2 * N * N. NULL: no memory. */
+static inline double *heat_alone(unsigned steps)
 {
 	double *plate = calloc(2 * N, ROW_BYTES);
 
@@ -39,7 +39,7 @@ static inline double *heat_alone(void)
 		return NULL;
 	heat_edge(plate);
 	heat_edge(plate + N * N);
-	for (unsigned step = 0; step < STEPS; step++) {
+	for (unsigned step = 0; step < steps; step++) {
 		const double *old = plate + step % 2 * N * N;
 		double *next = plate + (step + 1) % 2 * N * N;
 
@@ -50,15 +50,15 @@ static inline double *heat_alone(void)
 }
 
 /* Compare the result, by rows, with the one computed alone; says on stderr what differs. */
-static inline bool heat_check(double *const row[N])
+static inline bool heat_check(double *const row[N], unsigned steps)
 {
-	double *plate = heat_alone();
+	double *plate = heat_alone(steps);
 	bool same = plate;
 
 	if (!plate)
 		fprintf(stderr, "04_heat: no memory for the comparison\n");
 	for (unsigned i = 0; same && i < N; i++) {
-		same = !memcmp(row[i], plate + (STEPS % 2 * N + i) * N, ROW_BYTES);
+		same = !memcmp(row[i], plate + (steps % 2 * N + i) * N, ROW_BYTES);
 		if (!same)
 			fprintf(stderr, "04_heat: row %u differs from the same run alone\n", i);
 	}
