@@ -84,10 +84,10 @@ static void grant_set(struct protocol *p, uint64_t page, enum grant_state state,
 }
 
 /* A processor of this machine wrote the home's copy of a page: what adapters read is to be that. */
-static void page_written_here(struct protocol *p, uint64_t page)
+static void page_written_here(struct protocol *p, uint64_t page, enum maintenance_memory by)
 {
 	if (p->space->wire)
-		maintenance_device_reads(p->space->maintenance, MAINTENANCE_HOME,
+		maintenance_device_reads(p->space->maintenance, by,
 					 segment_page(p->space->alias, page),
 					 (size_t)protocol_granules(p, page) << GRANULE_SHIFT);
 }
@@ -107,7 +107,8 @@ static void page_came(struct protocol *p, uint64_t page, unsigned rank)
 	if (p->space->wire && rankset_has(p->space->wire_ranks, rank))
 		page_wrote_adapter(p, page);
 	else
-		page_written_here(p, page);
+		page_written_here(p, page,
+				  rank == p->rank ? MAINTENANCE_HOME : MAINTENANCE_NEIGHBOUR);
 }
 
 static void reader_add(struct protocol *p, uint64_t page, unsigned rank)
@@ -289,7 +290,7 @@ static void txn_grant(struct protocol *p, struct txn *t)
 	if (t->was_adapter)
 		page_wrote_adapter(p, t->page);
 	else if (t->was_atomic)
-		page_written_here(p, t->page);
+		page_written_here(p, t->page, MAINTENANCE_ATOMICS);
 	t->was_atomic = t->was_adapter = false;
 	if (rankset_has(&p->down, r->rank)) {
 		grant_set(p, t->page, GRANT_CLEAN, 0);

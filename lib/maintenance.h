@@ -26,12 +26,15 @@
 
 #include "config.h"
 
-/* Which memory it is: for tests that leave one kind of call out. */
+/* Which memory it is, and whose: for tests that leave one single call out. */
 enum maintenance_memory {
-	MAINTENANCE_MESSAGE, /* where messages land */
-	MAINTENANCE_STAGING, /* copies of messages and pages on their way out */
-	MAINTENANCE_LANDING, /* where one-sided reads and pushed pages land */
-	MAINTENANCE_HOME, /* pages of home blocks */
+	MAINTENANCE_MESSAGE, /* where messages land, and copies of those on their way out */
+	MAINTENANCE_STAGING, /* copies of pages on their way out */
+	MAINTENANCE_LANDING, /* where one-sided reads land */
+	MAINTENANCE_PULLED, /* where granted pages land */
+	MAINTENANCE_HOME, /* pages of home blocks, written by their home or by devices */
+	MAINTENANCE_NEIGHBOUR, /* the same, written by a rank that shares memory with their home */
+	MAINTENANCE_ATOMICS, /* the same, written by remote atomics */
 	MAINTENANCE_GRANTS, /* written by the home's CPU, read by devices */
 	MAINTENANCE_KEYS, /* of home blocks: the table that is read, and where it is read to */
 	MAINTENANCE_READERS, /* written by devices, read by the home's CPU */

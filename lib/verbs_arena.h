@@ -11,8 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifndef VERBS_ARENA_BYTES
+#define VERBS_ARENA_BYTES (16u << 20)
+#endif
 #define VERBS_ARENA_ORDERS  11u /* 4 KiB to 4 MiB: a page of 2 MiB with its words */
-#define VERBS_ARENA_BYTES   (16u << 20)
 #define VERBS_ARENA_UNITS   (VERBS_ARENA_BYTES >> 12)
 #define VERBS_ARENA_LARGEST (4096u << (VERBS_ARENA_ORDERS - 1))
 #define VERBS_ARENA_NONE    UINT16_MAX

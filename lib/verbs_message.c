@@ -30,7 +30,7 @@ static bool post_message(struct transport_verbs *v, unsigned rank, const void *m
 		wr.send_flags |= IBV_SEND_INLINE;
 	} else if (verbs_op_buffer(op, &v->staging, len_bytes)) {
 		memcpy(op->buffer, m, len_bytes);
-		maintenance_device_reads(&v->maintenance, MAINTENANCE_STAGING, op->buffer,
+		maintenance_device_reads(&v->maintenance, MAINTENANCE_MESSAGE, op->buffer,
 					 len_bytes);
 		sge.addr = (uintptr_t)op->buffer;
 		sge.lkey = v->buffers_mr->lkey;

@@ -159,7 +159,7 @@ static void op_end(struct transport_verbs *v, struct verbs_op *op, bool ok)
 	case OP_PULL:
 		if (!op->arrival || !ok)
 			break;
-		maintenance_device_wrote(&v->maintenance, MAINTENANCE_LANDING, op->buffer,
+		maintenance_device_wrote(&v->maintenance, MAINTENANCE_PULLED, op->buffer,
 					 op->buffer_bytes);
 		op->arrival->ready = true; /* it has the buffer until it is delivered */
 		return;
