@@ -7,7 +7,7 @@
  * A rank reserves addresses for the windows of all blocks, so that a block's lies at base + block *
  * stride; the keys are in a table, a word a block: the key with VERBS_RKEY_VALID, or 0. Peers know
  * base and table from the hello, read a word of the table when they first need it, and keep it
- *until the block is withdrawn. So neither finding a block nor reading it costs its home a message.
+ * until the block is withdrawn. So neither finding a block nor reading it costs its home a message.
  *
  * Grants and pages are those of the segment, mapped once more; the readers words are the window's
  * own (space.h).

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs in a guest where the module dsm_cache is loaded: maps so many pages of the device in blocks
- *of 2^order pages, writes to each, unmaps them, and measures the cleaning of each block as the
- *mapping goes away; once by ftrace's function_graph on dsm_cache_clean(), once by the module's own
- *trace point dsm_cache_run.
+ * of 2^order pages, writes to each, unmaps them, and measures the cleaning of each block as the
+ * mapping goes away; once by ftrace's function_graph on dsm_cache_clean(), once by the module's own
+ * trace point dsm_cache_run.
  *
  * Prints a line for each measurement:
  *	method pages order calls min median average max        (nanoseconds a call)

@@ -3,21 +3,20 @@
  * A plugin for QEMU 10 (TCG, aarch64): a cache for a machine that has none.
  *
  * QEMU shows every device every store at once. This plugin keeps for each line of memory what a
- *cache that never evicts anything of its own accord would hold, and counts what then goes wrong
- *between the processor and a device that reads and writes memory past that cache:
+ * cache that never evicts anything of its own accord would hold, and counts what then goes wrong
+ * between the processor and a device that reads and writes memory past that cache:
  *
  *	dirty reads   lines that a device read while the cache held something newer
- *	stale loads   lines that the processor read, or wrote in part, while memory held something
- *newer lost writes   lines that were dropped, or written back over newer memory, with the only copy
- *in them hazards       lines that a device wrote while they were dirty: an eviction may write them
- *back over it at any time
+ *	stale loads   lines that the processor read, or wrote in part, while memory was newer
+ *	lost writes   lines dropped, or written back over newer memory, with the only copy in them
+ *	hazards       lines that a device wrote while they were dirty: they may be evicted over it
  *
  * Each line counts once until its state changes. No count is a time.
  *
  * The processor is what loads and stores through user addresses, so also system calls on the
- *caller's behalf. What the kernel does through addresses of its own is left out, but for clearing
- *pages (dc zva): soft-RoCE copies that way, which is the device here. dc instructions count
- *wherever they are.
+ * caller's behalf. What the kernel does through addresses of its own is left out, but for clearing
+ * pages (dc zva): soft-RoCE copies that way, which is the device here. dc instructions count
+ * wherever they are.
  *
  * The device speaks by hints, which are no-ops on real machines, with physical addresses:
  *
