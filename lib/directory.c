@@ -93,10 +93,10 @@ static void page_written_here(struct protocol *p, uint64_t page, enum maintenanc
 }
 
 /* An adapter did: what processors of this machine read is to be that. */
-static void page_wrote_adapter(struct protocol *p, uint64_t page)
+static void page_wrote_adapter(struct protocol *p, uint64_t page, enum maintenance_memory by)
 {
 	if (p->space->wire)
-		maintenance_device_wrote(p->space->maintenance, MAINTENANCE_HOME,
+		maintenance_device_wrote(p->space->maintenance, by,
 					 segment_page(p->space->alias, page),
 					 (size_t)protocol_granules(p, page) << GRANULE_SHIFT);
 }
@@ -105,7 +105,7 @@ static void page_wrote_adapter(struct protocol *p, uint64_t page)
 static void page_came(struct protocol *p, uint64_t page, unsigned rank)
 {
 	if (p->space->wire && rankset_has(p->space->wire_ranks, rank))
-		page_wrote_adapter(p, page);
+		page_wrote_adapter(p, page, MAINTENANCE_HOME);
 	else
 		page_written_here(p, page,
 				  rank == p->rank ? MAINTENANCE_HOME : MAINTENANCE_NEIGHBOUR);
@@ -288,7 +288,7 @@ static void txn_grant(struct protocol *p, struct txn *t)
 	struct request *r = cds_list_first_entry(&t->queue, struct request, link);
 
 	if (t->was_adapter)
-		page_wrote_adapter(p, t->page);
+		page_wrote_adapter(p, t->page, MAINTENANCE_ATOMICS);
 	else if (t->was_atomic)
 		page_written_here(p, t->page, MAINTENANCE_ATOMICS);
 	t->was_atomic = t->was_adapter = false;
