@@ -29,7 +29,12 @@ struct app {
 };
 
 /* name, unit, what it does and how it shares */
-#define APPS(X) X(cg, "Mflop/s", "s") X(stream, "MB/s", "s") X(heat, "Mcell/s", "h")
+#define APPS(X)                                                                                    \
+	X(stream, "MB/s", "copy, scale, add, triad: each rank on its part of shared arrays")       \
+	X(cg, "Mflop/s", "NAS CG: conjugate gradient, random sparse matrix")                       \
+	X(ft, "Mflop/s", "NAS FT: 3D Fourier transform; a transposition an iteration")             \
+	X(is, "Mkey/s", "NAS IS: ranking of integer keys by counting")                             \
+	X(heat, "Mcell/s", "2D stencil; neighbours' rows")
 
 /* One run of an application in one form, as one rank sees it. */
 struct run {

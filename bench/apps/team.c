@@ -24,10 +24,14 @@ void *team_share(struct team *t, size_t bytes, enum dsm_home_policy home)
 	return share(t, bytes, &(struct dsm_attr){ .home = home });
 }
 
-char *team_share_parts(struct team *t, size_t bytes_each, size_t *pitch)
+char *team_share_parts(struct team *t, size_t bytes_each, size_t unit, size_t *pitch)
 {
+	struct dsm_attr attr = { .home = DSM_HOME_BLOCKED, .page_size = PAGE_BYTES };
+
+	while (attr.page_size < unit && attr.page_size < PAGE_BYTES_MAX)
+		attr.page_size *= 2;
 	*pitch = round_up(bytes_each, BLOCK_BYTES);
-	return team_share(t, t->size * *pitch, DSM_HOME_BLOCKED);
+	return share(t, t->size * *pitch, &attr);
 }
 
 void team_share_vector(struct team *t, struct vector *v, size_t n)
@@ -36,7 +40,8 @@ void team_share_vector(struct team *t, struct vector *v, size_t n)
 
 	v->n = n;
 	v->each = (n + t->size - 1) / t->size;
-	v->at = (double *)team_share_parts(t, v->each * sizeof(double), &pitch);
+	v->at = (double *)team_share_parts(t, v->each * sizeof(double), v->each * sizeof(double),
+					   &pitch);
 	v->pitch = pitch / sizeof(double);
 }
 
@@ -90,11 +95,10 @@ static double of_bits(uint64_t bits)
  * By remote atomics alone, so that the page of the slots never moves. Two turns' slots: who is late
  * still reads the last turn's while the others write this one's, and nobody is two turns behind.
  */
-double team_sum(struct team *t, double mine)
+void team_gather(struct team *t, double mine, double *all)
 {
 	unsigned turn = t->turn++ % 2;
 	uint64_t *slots = t->slots + turn * t->size, bits;
-	double sum = 0;
 
 	/* It holds what this rank put there two turns ago: nobody else writes it. */
 	TRY(dsm_compare_swap64(t->dsm, &slots[t->rank], t->last[turn], bits_of(mine), NULL));
@@ -102,8 +106,17 @@ double team_sum(struct team *t, double mine)
 	TRY(dsm_barrier(t->dsm));
 	for (unsigned r = 0; r < t->size; r++) {
 		TRY(dsm_fetch_add64(t->dsm, &slots[r], 0, &bits));
-		sum += of_bits(bits);
+		all[r] = of_bits(bits);
 	}
+}
+
+double team_sum(struct team *t, double mine)
+{
+	double all[t->size], sum = 0;
+
+	team_gather(t, mine, all);
+	for (unsigned r = 0; r < t->size; r++)
+		sum += all[r];
 	return sum;
 }
 

@@ -10,8 +10,9 @@
 
 #include "app.h"
 
-#define PAGE_BYTES  ((size_t)4096)
-#define BLOCK_BYTES ((size_t)2 << 20) /* homes are given by blocks */
+#define PAGE_BYTES     ((size_t)4096)
+#define PAGE_BYTES_MAX ((size_t)256 << 10) /* longer ones gain nothing */
+#define BLOCK_BYTES    ((size_t)2 << 20) /* homes are given by blocks */
 
 #define TEAM_SHARED_MAX 16
 
@@ -20,7 +21,7 @@ struct team {
 	unsigned rank, size;
 	void *shared[TEAM_SHARED_MAX];
 	unsigned nshared;
-	uint64_t *slots; /* two a rank, of team_sum() */
+	uint64_t *slots; /* two a rank, of team_gather() */
 	uint64_t last[2];
 	unsigned turn;
 	struct dsm_stats before; /* counters at the start of the timed part */
@@ -47,9 +48,11 @@ void *team_share(struct team *t, size_t bytes, enum dsm_home_policy home);
 
 /*
  * The same, a part for each rank that begins on a block and so lives in that rank's memory.
+ * @unit: bytes that go from rank to rank as one piece: with pages as long as that a piece is one
+ *        fetch, and one invalidation
  * @pitch: receives the bytes from one part to the next
  */
-char *team_share_parts(struct team *t, size_t bytes_each, size_t *pitch);
+char *team_share_parts(struct team *t, size_t bytes_each, size_t unit, size_t *pitch);
 
 /* A vector in parts: rank r has element i if i / each is r. Not contiguous from part to part. */
 struct vector {
@@ -96,6 +99,9 @@ void team_fetch_vector(const struct team *t, const struct vector *v);
  */
 void team_write_begin(const struct team *t, const void *at, size_t bytes);
 void team_write_end(const struct team *t, const void *at, size_t bytes);
+
+/* Everybody's number, by rank: to everybody. A barrier too. */
+void team_gather(struct team *t, double mine, double *all);
 
 /* Sum over all ranks, the same bits in each. A barrier too. */
 double team_sum(struct team *t, double mine);

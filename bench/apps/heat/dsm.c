@@ -46,7 +46,8 @@ void heat_dsm(struct run *run, struct team *t)
 	bool ok = true;
 
 	for (unsigned i = 0; i < 2; i++) {
-		p.cells[i] = team_share_parts(t, p.each * s.n * sizeof(double), &p.pitch);
+		p.cells[i] = team_share_parts(t, p.each * s.n * sizeof(double),
+					      s.n * sizeof(double), &p.pitch);
 		for (size_t j = first; j < last; j++)
 			memset(row(&p, i, j), 0, s.n * sizeof(double));
 		if (first == 0)
