@@ -31,10 +31,13 @@ struct app {
 /* name, unit, what it does and how it shares */
 #define APPS(X)                                                                                    \
 	X(stream, "MB/s", "copy, scale, add, triad: each rank on its part of shared arrays")       \
+	X(gups, "MUP/s", "random updates of a table, one at a time: the finest sharing")           \
+	X(gups_buckets, "MUP/s", "random updates of a table, sent to a word's rank by the bucket") \
 	X(cg, "Mflop/s", "NAS CG: conjugate gradient, random sparse matrix")                       \
 	X(ft, "Mflop/s", "NAS FT: 3D Fourier transform; a transposition an iteration")             \
 	X(is, "Mkey/s", "NAS IS: ranking of integer keys by counting")                             \
-	X(heat, "Mcell/s", "2D stencil; neighbours' rows")
+	X(heat, "Mcell/s", "2D stencil; neighbours' rows")                                         \
+	X(kmeans, "Mdist/s", "k-means; sums of the clusters")
 
 /* One run of an application in one form, as one rank sees it. */
 struct run {
