@@ -37,6 +37,8 @@ struct app {
 	X(ft, "Mflop/s", "NAS FT: 3D Fourier transform; a transposition an iteration")             \
 	X(is, "Mkey/s", "NAS IS: ranking of integer keys by counting")                             \
 	X(heat, "Mcell/s", "2D stencil; neighbours' rows")                                         \
+	X(pagerank, "Mlink/s", "PageRank, skewed random graph; all of a vector an iteration")      \
+	X(spmv, "Mflop/s", "sparse matrix-vector product, 27-point grid; what the columns name")   \
 	X(kmeans, "Mdist/s", "k-means; sums of the clusters")
 
 /* One run of an application in one form, as one rank sees it. */

@@ -34,14 +34,14 @@ char *team_share_parts(struct team *t, size_t bytes_each, size_t unit, size_t *p
 	return share(t, t->size * *pitch, &attr);
 }
 
-void team_share_vector(struct team *t, struct vector *v, size_t n)
+void team_share_vector(struct team *t, struct vector *v, size_t n, size_t unit)
 {
-	size_t pitch;
+	size_t bytes_each, pitch;
 
 	v->n = n;
 	v->each = (n + t->size - 1) / t->size;
-	v->at = (double *)team_share_parts(t, v->each * sizeof(double), v->each * sizeof(double),
-					   &pitch);
+	bytes_each = v->each * sizeof(double);
+	v->at = (double *)team_share_parts(t, bytes_each, unit ? unit : bytes_each, &pitch);
 	v->pitch = pitch / sizeof(double);
 }
 
@@ -51,6 +51,12 @@ void team_fetch(const struct team *t, const void *at, size_t bytes)
 		return;
 	TRY(dsm_acquire(t->dsm, at, bytes, DSM_READ));
 	TRY(dsm_release(t->dsm, at, bytes));
+}
+
+void team_fetch_soon(const struct team *t, const void *at, size_t bytes)
+{
+	if (bytes)
+		TRY(dsm_prefetch(t->dsm, at, bytes, DSM_READ));
 }
 
 void team_fetch_vector(const struct team *t, const struct vector *v)
@@ -67,6 +73,12 @@ void team_write_begin(const struct team *t, const void *at, size_t bytes)
 {
 	if (bytes)
 		TRY(dsm_acquire(t->dsm, at, bytes, DSM_WRITE));
+}
+
+void team_write_soon(const struct team *t, const void *at, size_t bytes)
+{
+	if (bytes)
+		TRY(dsm_prefetch(t->dsm, at, bytes, DSM_WRITE));
 }
 
 void team_write_end(const struct team *t, const void *at, size_t bytes)

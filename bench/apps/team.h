@@ -61,7 +61,8 @@ struct vector {
 	size_t pitch; /* elements from one part to the next */
 };
 
-void team_share_vector(struct team *t, struct vector *v, size_t n);
+/* @unit: bytes, as of team_share_parts(); 0: all of a part */
+void team_share_vector(struct team *t, struct vector *v, size_t n, size_t unit);
 
 /* Where element i is, counted in elements from v->at. */
 static inline size_t vector_place(const struct vector *v, size_t i)
@@ -89,6 +90,8 @@ static inline double *vector_part(const struct vector *v, unsigned rank)
  * writes it.
  */
 void team_fetch(const struct team *t, const void *at, size_t bytes);
+/* Ask for what team_fetch() will want, and go on. */
+void team_fetch_soon(const struct team *t, const void *at, size_t bytes);
 
 /* Fetch the other ranks' parts of a vector. */
 void team_fetch_vector(const struct team *t, const struct vector *v);
@@ -98,6 +101,8 @@ void team_fetch_vector(const struct team *t, const struct vector *v);
  * the page ready for the next reader's one-sided read. Stores alone would do the same page by page.
  */
 void team_write_begin(const struct team *t, const void *at, size_t bytes);
+/* Ask for what team_write_begin() will want, and go on: worth it where there is work till then. */
+void team_write_soon(const struct team *t, const void *at, size_t bytes);
 void team_write_end(const struct team *t, const void *at, size_t bytes);
 
 /* Everybody's number, by rank: to everybody. A barrier too. */

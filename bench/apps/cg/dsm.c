@@ -98,7 +98,7 @@ void cg_dsm(struct run *run, struct team *t)
 	struct csr a;
 	struct own o = { .a = &a };
 
-	team_share_vector(t, &o.p, s.n);
+	team_share_vector(t, &o.p, s.n, 0);
 	share_matrix(t, &a, &s, &o.p);
 	o.begin = vector_begin(&o.p, t->rank);
 	o.end = o.begin + vector_len(&o.p, t->rank);
