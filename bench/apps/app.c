@@ -27,10 +27,19 @@ void *must_calloc(size_t n, size_t size)
 	return memory;
 }
 
+static int status = EXIT_SUCCESS;
+
+int run_status(void)
+{
+	return status;
+}
+
 void run_report(const struct run *run, const struct result *result)
 {
 	double seconds = result->seconds > 0 ? result->seconds : run->seconds;
 
+	if (!result->ok)
+		status = EXIT_FAILURE;
 	printf("app=%s class=%c form=%s ranks=%u seconds=%.6f ok=%d checksum=%.15g rate=%.6g "
 	       "unit=%s%s\n",
 	       result->name ? result->name : run->app->name, run->class, run->form, run->size,

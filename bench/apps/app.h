@@ -39,7 +39,10 @@ struct app {
 	X(heat, "Mcell/s", "2D stencil; neighbours' rows")                                         \
 	X(pagerank, "Mlink/s", "PageRank, skewed random graph; all of a vector an iteration")      \
 	X(spmv, "Mflop/s", "sparse matrix-vector product, 27-point grid; what the columns name")   \
-	X(kmeans, "Mdist/s", "k-means; sums of the clusters")
+	X(kmeans, "Mdist/s", "k-means; sums of the clusters")                                      \
+	X(sort, "Mkey/s", "sample sort of 64-bit keys; each key moves once")                       \
+	X(hash, "Mop/s", "counters in a hash table under locks, any rank any key")                 \
+	X(hash_local, "Mop/s", "the same; seven of eight operations on keys of the own rank")
 
 /* One run of an application in one form, as one rank sees it. */
 struct run {
@@ -81,6 +84,9 @@ void options_read(struct options *o, int argc, char **argv, const char *forms);
 
 /* Print one line of name=value words. Called by rank 0. */
 void run_report(const struct run *run, const struct result *result);
+
+/* The exit status: has all that was reported been ok? */
+int run_status(void);
 
 /* End this rank with a sentence. Its launcher ends the others. */
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));

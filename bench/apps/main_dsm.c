@@ -56,5 +56,5 @@ int main(int argc, char **argv)
 	if (t.dsm)
 		TRY(dsm_fini(t.dsm));
 	free(o.chosen);
-	return EXIT_SUCCESS;
+	return run_status();
 }

@@ -32,5 +32,5 @@ int main(int argc, char **argv)
 	}
 	MPI_Finalize();
 	free(o.chosen);
-	return EXIT_SUCCESS;
+	return run_status();
 }
