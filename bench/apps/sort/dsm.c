@@ -87,9 +87,8 @@ static void sort_all(struct team *t, const struct sorting *s)
 	if (len > s->room)
 		die("sort: %zu keys fell to rank %u, which has room for %zu", len, t->rank,
 		    s->room);
-	s->sorted[t->rank].keys =
+	s->sorted[t->rank] =
 		sort_pieces(pieces, t->size, result(s, 0, t->rank), result(s, 1, t->rank));
-	s->sorted[t->rank].n = len;
 }
 
 void sort_dsm(struct run *run, struct team *t)

@@ -24,8 +24,8 @@ static void splitters(const struct sorting *s, uint64_t *splitter)
 	sort_splitters(samples, s->size, splitter);
 }
 
-/* Send everybody their piece of the own keys. Returns how many came. */
-static size_t exchange(const struct sorting *s, const uint64_t *splitter, struct piece *pieces)
+/* Send everybody their piece of the own keys. */
+static void exchange(const struct sorting *s, const uint64_t *splitter, struct piece *pieces)
 {
 	size_t from = 0, sum = 0;
 
@@ -48,19 +48,17 @@ static size_t exchange(const struct sorting *s, const uint64_t *splitter, struct
 		die("sort: %zu keys fell to a rank that has room for %zu", sum, s->room);
 	MPI_Alltoallv(s->keys, s->send, s->send_at, MPI_UINT64_T, s->received, s->recv, s->recv_at,
 		      MPI_UINT64_T, MPI_COMM_WORLD);
-	return sum;
 }
 
 static struct piece sort_all(const struct sorting *s)
 {
 	uint64_t splitter[s->size];
-	struct piece pieces[s->size], sorted;
+	struct piece pieces[s->size];
 
 	sort_keys(s->keys, s->out[0], s->own);
 	splitters(s, splitter);
-	sorted.n = exchange(s, splitter, pieces);
-	sorted.keys = sort_pieces(pieces, s->size, s->out[0], s->out[1]);
-	return sorted;
+	exchange(s, splitter, pieces);
+	return sort_pieces(pieces, s->size, s->out[0], s->out[1]);
 }
 
 /* Rank 0 looks at one rank's keys after the other's. */

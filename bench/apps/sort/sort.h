@@ -120,8 +120,8 @@ struct piece {
 };
 
 /* Merge the pieces two at a time, to and fro between out and spare. Returns where all of it is. */
-static inline uint64_t *sort_pieces(struct piece *pieces, unsigned npieces, uint64_t *out,
-				    uint64_t *spare)
+static inline struct piece sort_pieces(struct piece *pieces, unsigned npieces, uint64_t *out,
+				       uint64_t *spare)
 {
 	for (; npieces > 1; npieces = (npieces + 1) / 2) {
 		uint64_t *at = out, *other = spare;
@@ -137,7 +137,7 @@ static inline uint64_t *sort_pieces(struct piece *pieces, unsigned npieces, uint
 		spare = out;
 		out = other;
 	}
-	return spare; /* where the last went */
+	return pieces[0];
 }
 
 /* What all keys together must come to: sorted, and none lost or made. */
