@@ -53,6 +53,13 @@ static void recalled_now(struct protocol *p, uint64_t page)
 	p->pages[page].recalled = 1 + p->ops->tick(p->env) % TICKS;
 }
 
+static void note_lost(struct protocol *p, uint64_t page, enum contention_loss how)
+{
+	if (p->contention)
+		contention_lost(p->contention, page, protocol_block(p, page)->page_shift,
+				protocol_home(p, page), how);
+}
+
 bool cache_contended(const struct protocol *p, uint64_t page)
 {
 	unsigned recalled = p->pages[page].recalled;
@@ -71,6 +78,9 @@ static void obey_inv(struct protocol *p, uint64_t page)
 	if (pg->state == PAGE_SHARED || pg->state == PAGE_MODIFIED) {
 		p->ops->zap(p->env, page, protocol_granules(p, page));
 		stats_inc(&p->stats->pub.invalidations);
+		note_lost(p, page, LOSS_INVALIDATED);
+	} else if (pg->state == PAGE_ATOMIC) {
+		note_lost(p, page, LOSS_ATOMIC);
 	}
 	pg->state = PAGE_INVALID;
 	recalled_now(p, page);
@@ -115,6 +125,7 @@ static void obey_fwd_gets(struct protocol *p, uint64_t page)
 	recalled_now(p, page);
 	pg->registered = !cache_is_home(p, page);
 	stats_inc(&p->stats->pub.downgrades);
+	note_lost(p, page, LOSS_DOWNGRADED);
 	cache_send_home(p, page, 1, MSG_WRITE_BACK, MSG_KEEPS);
 	if (DSM_BUG(FORBID))
 		p->ops->forbid_write(p->env, page, protocol_granules(p, page));
@@ -129,6 +140,7 @@ static void obey_fwd_getm(struct protocol *p, uint64_t page)
 	recalled_now(p, page);
 	pg->registered = 0;
 	stats_inc(&p->stats->pub.invalidations);
+	note_lost(p, page, LOSS_TAKEN);
 	cache_send_home(p, page, 1, MSG_WRITE_BACK, 0);
 }
 

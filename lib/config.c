@@ -56,6 +56,7 @@ static const char *const launches[] = { "auto", "pmix", "tcp", "alone", NULL };
 static const char *const transports[] = { "auto", "shm", "verbs", NULL };
 static const char *const uffds[] = { "auto", "kernel", "user", NULL };
 static const char *const maintenances[] = { "auto", "none", "user", "kernel", NULL };
+static const char *const stats_beyond[] = { "pages", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 
 #define AT(given, result)                                                                          \
@@ -179,10 +180,12 @@ static const struct setting table[] = {
 	  .kind = &kind_integer,
 	  AT(prefetch, prefetch_pages),
 	  .max = PREFETCH_PAGES_MAX },
-	{ .row = { "DSM_STATS", "0", "0 or 1",
-		   "1: print statistics at dsm_fini(), summed over ranks" },
-	  .kind = &kind_boolean,
-	  AT(stats, stats) },
+	{ .row = { "DSM_STATS", "0", "0, 1 or pages",
+		   "1: print statistics at dsm_fini(), summed over ranks; pages: and which pages "
+		   "ranks took from one another" },
+	  .kind = &kind_switch,
+	  AT(stats, stats),
+	  .choices = stats_beyond },
 };
 
 #define SETTINGS (sizeof(table) / sizeof(table[0]))

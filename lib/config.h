@@ -16,6 +16,7 @@ enum launch_kind { LAUNCH_AUTO, LAUNCH_PMIX, LAUNCH_TCP, LAUNCH_ALONE };
 enum transport_kind { TRANSPORT_AUTO, TRANSPORT_SHM, TRANSPORT_VERBS };
 enum uffd_kind { UFFD_AUTO, UFFD_KERNEL, UFFD_USER };
 enum maintenance_kind { MAINTENANCE_AUTO, MAINTENANCE_NONE, MAINTENANCE_USER, MAINTENANCE_KERNEL };
+enum stats_kind { STATS_OFF, STATS_SUM, STATS_PAGES };
 
 /* 64 characters and the terminating zero. */
 #define CONFIG_TOKEN_MAX 65
@@ -41,7 +42,7 @@ struct settings {
 	uint64_t sync_timeout_ms;
 	int64_t spin_us; /* -1: auto */
 	uint64_t prefetch_pages;
-	bool stats;
+	enum stats_kind stats;
 };
 
 enum config_source { CONFIG_DEFAULT, CONFIG_PROGRAM, CONFIG_ENVIRONMENT };

@@ -133,12 +133,11 @@ static void choice_print(const struct setting *t, const void *value, char *buf, 
 	snprintf(buf, len, "%s", t->choices[i]);
 }
 
-static bool bool_parse(const struct setting *t, const char *text, void *out)
+static bool switch_parse(const struct setting *t, const char *text, void *out)
 {
 	static const char *const words[] = { "0", "1", "no", "yes", "off", "on", "false", "true" };
-	bool value;
+	int value;
 
-	(void)t;
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
 		if (!strcasecmp(text, words[i])) {
 			value = i % 2;
@@ -146,16 +145,22 @@ static bool bool_parse(const struct setting *t, const char *text, void *out)
 			return true;
 		}
 	}
-	return false;
+	if (!choice_parse(t, text, &value))
+		return false;
+	value += 2;
+	memcpy(out, &value, sizeof(value));
+	return true;
 }
 
-static void bool_print(const struct setting *t, const void *value, char *buf, size_t len)
+static void switch_print(const struct setting *t, const void *value, char *buf, size_t len)
 {
-	bool on;
+	int i;
 
-	(void)t;
-	memcpy(&on, value, sizeof(on));
-	snprintf(buf, len, "%d", on);
+	memcpy(&i, value, sizeof(i));
+	if (i < 2)
+		snprintf(buf, len, "%d", i);
+	else
+		snprintf(buf, len, "%s", t->choices[i - 2]);
 }
 
 /* "host:port" or "[v6 address]:port"; whether the host exists is the launch's to find out. */
@@ -204,7 +209,7 @@ const struct kind kind_integer = { integer_parse, integer_print };
 const struct kind kind_bytes = { bytes_parse, bytes_print };
 const struct kind kind_address = { bytes_parse, address_print };
 const struct kind kind_choice = { choice_parse, choice_print };
-const struct kind kind_boolean = { bool_parse, bool_print };
+const struct kind kind_switch = { switch_parse, switch_print };
 const struct kind kind_endpoint = { endpoint_parse, text_print };
 const struct kind kind_token = { token_parse, text_print };
 const struct kind kind_word = { token_parse, text_print };

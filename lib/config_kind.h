@@ -33,7 +33,7 @@ extern const struct kind kind_integer;
 extern const struct kind kind_bytes; /* 64K, 2M, 16G, 1T; printed so */
 extern const struct kind kind_address; /* the same, printed as hexadecimal number */
 extern const struct kind kind_choice; /* an enum */
-extern const struct kind kind_boolean;
+extern const struct kind kind_switch; /* an enum: off, on, and choices beyond */
 extern const struct kind kind_endpoint; /* host:port; at most max bytes */
 extern const struct kind kind_token; /* min to max printable characters */
 extern const struct kind kind_word; /* the same, and no secret */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "contention_report.h"
 #include "error.h"
 #include "log.h"
 #include "node.h"
@@ -138,6 +139,7 @@ static void destroy_parts(struct dsm *d)
 	if (d->has_space)
 		space_fini(&d->space);
 	free(d->parts);
+	contention_stop(d);
 }
 
 static void fill_card(struct dsm *d, struct card *c, int status)
@@ -218,7 +220,7 @@ static int meet(struct dsm *d, int status, uint64_t deadline_ns)
 		err = check_card(r, (struct card *)(cards + r * LAUNCH_CARD_MAX), &own);
 	if (err < 0)
 		goto out;
-	d->sum_stats = ((struct card *)cards)->stats;
+	d->sum_stats = (enum stats_kind)((struct card *)cards)->stats;
 	here = ranks_here(d, cards, &own);
 	choose_spin(d, here);
 	share_cache(d, here);
@@ -255,6 +257,8 @@ static int start(struct dsm *d)
 	err = meet(d, create_parts(d), deadline);
 	if (err == 0)
 		err = create_sum(d);
+	if (err == 0 && d->sum_stats == STATS_PAGES)
+		err = contention_start(d);
 	if (err == 0)
 		err = agent_start(d);
 	if (err == 0)
@@ -348,6 +352,8 @@ static void print_stats(struct dsm *d)
 	for (unsigned r = 1; r < d->size; r++)
 		stats_sum(&sum, &d->parts[r]);
 	stats_print(&sum, d->parts_complete + 1);
+	if (d->contention)
+		contention_print(d);
 }
 
 /* This rank goes without the others: they hear why before they see its end. */
@@ -372,8 +378,10 @@ int dsm_fini(struct dsm *dsm)
 	error_clear();
 	node_lock(dsm);
 	dsm->leaving = true;
+	if (dsm->contention && dsm->rank != 0)
+		contention_send(dsm);
 	if (dsm->sum_stats && dsm->rank != 0)
-		send_stats(dsm);
+		send_stats(dsm); /* last: when these are complete, all is */
 	node_unlock(dsm);
 	err = sync_leave(dsm, &blame);
 	if (err == 0 && dsm->parts)

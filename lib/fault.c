@@ -203,6 +203,10 @@ static void serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 	if (err != 0)
 		return;
 	page = protocol_page(&d->protocol, f->granule);
+	if (d->contention)
+		contention_fault(d->contention, page,
+				 (uint32_t)((f->granule - page) << GRANULE_SHIFT) + f->offset,
+				 f->write);
 	ahead = stream_ahead(d, f, page, region);
 	record(d, f, page, now_ns);
 	if (f->write && !hold_may_write(&d->protocol, page, (uint64_t)f->tid))

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "contention_report.h"
 #include "log.h"
 #include "node.h"
 #include "region_internal.h"
@@ -179,6 +180,8 @@ static void dispatch(struct dsm *d, const struct msg *m)
 		region_message(d, m);
 	} else if (m->kind == MSG_STATS) {
 		on_stats(d, m);
+	} else if (m->kind == MSG_CONTENTION) {
+		contention_message(d, m);
 	} else if (m->kind == MSG_LEFT) {
 		on_left(d, m);
 	} else if (m->kind == MSG_ATOMIC || m->kind == MSG_ATOMIC_DONE) {

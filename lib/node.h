@@ -48,6 +48,8 @@ struct node_look {
 	bool abandoned; /* nobody waits for it any more: done() gives it back */
 };
 
+struct contention_parts;
+
 struct dsm {
 	struct settings settings;
 	unsigned rank;
@@ -82,7 +84,9 @@ struct dsm {
 	uint16_t left_for[RANKS_MAX]; /* of a rank that said MSG_LEFT: on whose account, or itself;
 				       * WIRE_NO_RANK: it has not */
 	bool leaving; /* dsm_fini() has begun */
-	bool sum_stats; /* rank 0 wants everybody's statistics at the end */
+	enum stats_kind sum_stats; /* what rank 0 wants of everybody at the end */
+	struct contention *contention; /* NULL: no notes are taken */
+	struct contention_parts *contention_parts; /* at rank 0: the others' */
 	struct stats *parts; /* at rank 0: what the others sent, by rank */
 	unsigned parts_complete;
 	struct rankset parts_of; /* whose are complete */

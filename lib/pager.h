@@ -20,6 +20,7 @@ struct pager;
 /* An access that was stopped. */
 struct pager_fault {
 	uint64_t granule;
+	uint32_t offset; /* of the access in the granule; 0 if the kernel does not tell */
 	bool write;
 	pid_t tid; /* the thread that waits */
 };

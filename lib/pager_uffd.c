@@ -372,6 +372,7 @@ static int pager_uffd_faults(struct pager *p, struct pager_fault *faults, int ma
 			continue;
 		faults[n++] = (struct pager_fault){
 			.granule = space_granule(u->space, (void *)addr),
+			.offset = (uint32_t)(addr % GRANULE_BYTES),
 			.write = flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP),
 			.tid = (pid_t)msgs[i].arg.pagefault.feat.ptid,
 		};

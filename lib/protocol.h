@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <urcu/list.h>
 
+#include "contention.h"
 #include "hold.h"
 #include "pool.h"
 #include "rankset.h"
@@ -114,6 +115,7 @@ struct protocol {
 	unsigned rank;
 	unsigned size;
 	struct stats *stats;
+	struct contention *contention; /* NULL: no notes are taken */
 	const struct space *space;
 	struct block *blocks; /* by granule / GRANULES_PER_BLOCK */
 	struct page *pages; /* by granule */

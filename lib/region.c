@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "contention_report.h"
 #include "error.h"
 #include "log.h"
 #include "node.h"
@@ -198,6 +199,8 @@ static void forget(struct dsm *d, struct region *region)
 		space_unmap(&d->space, offset, bytes);
 	}
 	protocol_forget(&d->protocol, region->first_block, region->nblocks);
+	if (d->contention)
+		contention_region_gone(d, region);
 	if (d->transport->ops->withdraw)
 		d->transport->ops->withdraw(d->transport, region->first_block, region->nblocks);
 	space_discard(&d->space, offset, bytes);

@@ -11,11 +11,11 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
+
+#include "table.h"
 
 #define COUNTERS   (offsetof(struct dsm_stats, read_miss_ns) / sizeof(uint64_t))
 #define HISTOGRAMS ((sizeof(struct dsm_stats) / sizeof(uint64_t) - COUNTERS) / HIST_WORDS)
@@ -181,38 +181,6 @@ static const struct {
 	{ AT(barrier_ns), "barrier" },
 };
 static_assert(sizeof(hist_rows) / sizeof(hist_rows[0]) == HISTOGRAMS, "a row a histogram");
-
-/* The whole table leaves by few writes, so that other ranks' output does not fall into it. */
-struct table {
-	char text[8192];
-	size_t len;
-};
-
-static void table_flush(struct table *t)
-{
-	ssize_t n = write(STDERR_FILENO, t->text, t->len);
-
-	/* There is nowhere to complain. */
-	(void)n;
-	t->len = 0;
-}
-
-static void __attribute__((format(printf, 2, 3))) table_add(struct table *t, const char *fmt, ...)
-{
-	size_t room = sizeof(t->text) - t->len;
-	va_list args;
-	int n;
-
-	if (room < 256) {
-		table_flush(t);
-		room = sizeof(t->text);
-	}
-	va_start(args, fmt);
-	n = vsnprintf(t->text + t->len, room, fmt, args);
-	va_end(args);
-	if (n > 0)
-		t->len += (size_t)n < room ? (size_t)n : room - 1;
-}
 
 /* Three significant digits: "1.23 us", "12.3 us", "123 us". */
 static const char *scaled(char *buf, size_t len, double value, const char *const *units,

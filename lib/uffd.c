@@ -250,7 +250,7 @@ static int way_use(enum way way)
 	fd = way_open(way);
 	if (fd < 0)
 		return error_set_sys(-fd, "cannot open userfaultfd again");
-	err = handshake(fd, UFFD_NEEDED, &exist);
+	err = handshake(fd, UFFD_NEEDED | (exist & UFFD_WELCOME), &exist);
 	if (!err)
 		return fd;
 	close(fd);

@@ -57,6 +57,8 @@ struct uffdio_poison {
 	((uint64_t)(UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_MISSING_SHMEM |                  \
 		    UFFD_FEATURE_THREAD_ID | UFFD_FEATURE_MINOR_SHMEM |                            \
 		    UFFD_FEATURE_WP_HUGETLBFS_SHMEM | UFFD_FEATURE_POISON))
+/* What it asks for where it is: the byte of an access, for the report on contention. */
+#define UFFD_WELCOME ((uint64_t)UFFD_FEATURE_EXACT_ADDRESS)
 
 /*
  * A userfaultfd with UFFD_NEEDED enabled, non-blocking and close-on-exec; *user_only says whether

@@ -55,6 +55,7 @@ static const char *const names[MSG_KINDS] = {
 	[MSG_STATS] = "Stats",
 	[MSG_LEAVE] = "Leave",
 	[MSG_LEFT] = "Left",
+	[MSG_CONTENTION] = "Contention",
 };
 
 static bool is_region(unsigned kind)

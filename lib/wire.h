@@ -93,6 +93,7 @@ enum msg_kind {
 		    * word[1]: rank that died */
 	MSG_LEFT, /* to all, from dsm_fini() that leaves without the others: word[0]: rank that
 		   * died, or WIRE_NO_RANK */
+	MSG_CONTENTION, /* arg: index of the first word; word[]: of struct contention_page's */
 	MSG_KINDS
 };
 

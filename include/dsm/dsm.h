@@ -63,7 +63,7 @@ struct dsm_config {
 	uint64_t sync_timeout_ms; /* DSM_SYNC_TIMEOUT_MS: deadline of waits for the application */
 	const char *spin_us; /* DSM_SPIN_US: how long to poll before sleeping, us, or auto */
 	const char *prefetch; /* DSM_PREFETCH: most pages fetched ahead of a stream; 0: none */
-	const char *stats; /* DSM_STATS: 1: print statistics at dsm_fini() */
+	const char *stats; /* DSM_STATS: 1: print statistics at dsm_fini(); pages: and contention */
 	const char *rdma_device; /* DSM_RDMA_DEVICE: device, device:port, interface or address */
 };
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "contention_report.h"
 #include "error.h"
 #include "log.h"
 #include "region_internal.h"
@@ -536,6 +537,7 @@ void node_rank_create(struct input *in, unsigned rank, unsigned size)
 			   !regions_init(d) && !sync_create(&d->sync, rank, size, &sync_ops, d),
 		   "%s", dsm_errmsg());
 	d->parts = rank == 0 ? calloc(size, sizeof(*d->parts)) : NULL;
+	FUZZ_CHECK(!contention_start(d), "%s", dsm_errmsg());
 }
 
 void node_rank_destroy(void)
@@ -549,6 +551,7 @@ void node_rank_destroy(void)
 	free(d->blocks);
 	space_fini(&d->space);
 	free(d->parts);
+	contention_stop(d);
 	node_fini(d);
 	free(d);
 	node = NULL;

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "contention_report.h"
 #include "node_rank.h"
 #include "region_internal.h"
 
@@ -439,6 +440,25 @@ static void stats__complete_twice(void **state)
 	rank_end();
 }
 
+/* Notes on contention that no rank takes: they reach into nothing, and are not printed. */
+static void contention__nonsense(void **state)
+{
+	struct msg m = plain_msg(MSG_CONTENTION, 1, 0);
+
+	(void)state;
+	rank_begin(0, 3);
+	m.flags = UINT32_MAX - 5;
+	hear(&m);
+	m.flags = 5;
+	hear(&m);
+	for (unsigned i = 0; i < 6; i++)
+		m.word[i] = UINT64_MAX;
+	for (m.flags = 0; m.flags < 54; m.flags += 6)
+		hear(&m);
+	contention_print(node);
+	rank_end();
+}
+
 #define TEST(f) cmocka_unit_test(f)
 
 /* test_hostile [PATTERN]: those whose names match. */
@@ -464,6 +484,7 @@ int main(int argc, char **argv)
 		TEST(gets__from_an_owner_that_does_not_exist),
 		TEST(getm__readers_that_do_not_exist),
 		TEST(stats__complete_twice),
+		TEST(contention__nonsense),
 	};
 
 	if (argc > 1)

@@ -123,7 +123,7 @@ static void config_load__defaults(void **state)
 	assert_int_equal(s.sync_timeout_ms, 3600000);
 	assert_int_equal(s.spin_us, -1);
 	assert_int_equal(s.prefetch_pages, 64);
-	assert_false(s.stats);
+	assert_int_equal(s.stats, STATS_OFF);
 }
 
 static void config_load__cache_is_a_share_of_memory(void **state)
@@ -195,7 +195,7 @@ static void config_load__program_overrides_default(void **state)
 	assert_int_equal(s.sync_timeout_ms, 6);
 	assert_int_equal(s.spin_us, 7);
 	assert_int_equal(s.prefetch_pages, 0);
-	assert_true(s.stats);
+	assert_int_equal(s.stats, STATS_SUM);
 	assert_string_equal(s.rdma_device, "rxe0:1");
 	config_rows(&count);
 	for (size_t i = 0; i < count; i++)
@@ -386,6 +386,7 @@ static void parse_bool__words(void **state)
 	assert_taken("DSM_STATS", "ON", "1");
 	assert_taken("DSM_STATS", "0", "0");
 	assert_taken("DSM_STATS", "false", "0");
+	assert_taken("DSM_STATS", "Pages", "pages");
 	assert_refused("DSM_STATS", "2");
 	assert_refused("DSM_STATS", "y");
 }
