@@ -257,7 +257,7 @@ static void handle_inline(int signal, siginfo_t *info, void *context)
 	if (start >= f->len_bytes)
 		abort(); /* not ours: memory that is not there */
 	if (f->state == FLOOR_PROTECTED)
-		allow_write(f, start);
+		protect(f, start, PAGE_BYTES, 0);
 	else if (f->state == FLOOR_UNMAPPED)
 		copy_and_continue(f, start, PAGE_BYTES, f->writes);
 	else

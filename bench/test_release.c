@@ -120,7 +120,7 @@ static void run_pass(struct bench *b, size_t range_bytes)
 	size_t wanted = bench_iterations(b, 0), blocks;
 
 	start_pass(b, &p);
-	blocks = wanted ? (wanted - 1) / p.nranges + 1 : BENCH_BLOCKS;
+	blocks = wanted ? (wanted - 1) / p.nranges + 1 : b->options->blocks;
 	for (size_t block = 0; block <= blocks; block++) {
 		run_block(b, &p);
 		if (block)
