@@ -28,6 +28,8 @@ struct bench {
 	const struct options *options;
 	const struct host *host;
 	struct side *side;
+	bool far; /* ranks are on several hosts; the same in every rank */
+	bool turn; /* far: this rank has it */
 	struct report *report;
 	unsigned regions; /* made so far: their names; the same in every rank */
 	uint32_t rounds; /* of side_round_trips(); the same in rank 0 and 1 */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Side channel: a memfd of rank 0, which the others open through /proc.
+ * Side channel. On one host: a memfd of rank 0, which the others open through /proc. It leaves
+ * nothing behind, whatever ends the job. The descriptor's number travels in a region of libdsm; a
+ * magic number that travels with it shows a rank that it has opened the right file.
  *
- * It leaves nothing behind, whatever ends the job. The descriptor's number travels in a region of
- * libdsm; a magic number that travels with it shows a rank that it has opened the right file.
+ * Where a rank has no such file, ranks are on several hosts: then what they share lies in a region
+ * of libdsm, and words that one waits for go through a TCP connection of rank 0 and 1.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "side_link.h"
 
 #define SPINS_BEFORE_YIELD 50 /* 1 to 2 us: a rank may share its core with its agent */
 
@@ -25,6 +28,8 @@ struct invitation {
 	uint64_t magic;
 	int64_t pid;
 	int64_t fd;
+	struct side_door door; /* of rank 0 */
+	uint8_t far[SIDE_RANKS_MAX]; /* ranks that cannot open the file */
 };
 
 static struct side *map_side(struct bench *b, int fd)
@@ -50,7 +55,8 @@ static int invite(struct bench *b, struct invitation *in)
 	return fd;
 }
 
-static void join(struct bench *b, const struct invitation *in)
+/* False: that file is not here. */
+static bool join(struct bench *b, const struct invitation *in)
 {
 	char path[64];
 	int fd;
@@ -58,12 +64,40 @@ static void join(struct bench *b, const struct invitation *in)
 	snprintf(path, sizeof(path), "/proc/%lld/fd/%lld", (long long)in->pid, (long long)in->fd);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
-		bench_fail(b, "cannot open the side channel %s: %s; run all ranks on one host",
-			   path, strerror(errno));
+		return false;
 	b->side = map_side(b, fd);
 	close(fd);
-	if (b->side->magic != in->magic)
-		bench_fail(b, "%s is not the side channel; run all ranks on one host", path);
+	if (b->side->magic == in->magic)
+		return true;
+	side_close(b);
+	return false;
+}
+
+static bool any_far(const struct invitation *in)
+{
+	for (unsigned r = 0; r < SIDE_RANKS_MAX; r++)
+		if (in->far[r])
+			return true;
+	return false;
+}
+
+/* Several hosts: what is shared comes from libdsm, and rank 0 and 1 connect. */
+static void open_far(struct bench *b, struct invitation *in)
+{
+	if (b->size > 2)
+		bench_fail(b, "%u ranks on several hosts; dsm_bench takes 2 there, more on one host",
+			   b->size);
+	if (b->side)
+		side_close(b);
+	b->far = true;
+	b->side = (void *)bench_alloc(b, sizeof(struct side), 0, DSM_RELEASE_KEEP);
+	if (!b->rank)
+		side_link_listen(b, &in->door);
+	bench_barrier(b);
+	if (b->rank == 0)
+		side_link_accept(b, &in->door);
+	else if (b->rank == 1)
+		side_link_dial(b, &in->door);
 }
 
 void side_open(struct bench *b)
@@ -78,7 +112,10 @@ void side_open(struct bench *b)
 		fd = invite(b, in);
 	bench_barrier(b);
 	if (b->rank)
-		join(b, in);
+		in->far[b->rank] = !join(b, in);
+	bench_barrier(b);
+	if (any_far(in))
+		open_far(b, in);
 	bench_free(b, in);
 	if (fd >= 0)
 		close(fd);
@@ -86,7 +123,12 @@ void side_open(struct bench *b)
 
 void side_close(struct bench *b)
 {
-	munmap(b->side, sizeof(struct side));
+	if (b->far) {
+		side_link_close();
+		bench_free(b, b->side);
+	} else {
+		munmap(b->side, sizeof(struct side));
+	}
 	b->side = NULL;
 }
 
@@ -143,15 +185,24 @@ static void await_word(uint32_t *word, uint32_t value, bool spin, unsigned who)
 		sleep_until(word, value, who);
 }
 
-void side_turn_wait(struct side *s, unsigned rank, bool spin)
+void side_turn_wait(struct bench *b, bool spin)
 {
-	await_word(&s->turn, rank, spin, rank);
+	if (!b->far)
+		await_word(&b->side->turn, b->rank, spin, b->rank);
+	else if (!b->turn)
+		b->turn = side_link_recv(b, spin) == b->rank;
 }
 
-void side_turn_pass(struct side *s, unsigned to)
+void side_turn_pass(struct bench *b, unsigned to)
 {
-	__atomic_store_n(&s->turn, to, __ATOMIC_RELEASE);
-	futex_wake(&s->turn, to);
+	if (!b->far) {
+		__atomic_store_n(&b->side->turn, to, __ATOMIC_RELEASE);
+		futex_wake(&b->side->turn, to);
+		return;
+	}
+	b->turn = to == b->rank;
+	if (!b->turn)
+		side_link_send(b, to);
 }
 
 void side_samples_give(struct bench *b, struct samples *s)
@@ -190,7 +241,16 @@ static void trip(struct bench *b, bool spin, struct samples *s)
 	uint32_t round = ++b->rounds;
 	uint64_t start_ns = bench_now_ns();
 
-	if (b->rank == 0) {
+	if (b->far) {
+		if (b->rank == 0)
+			side_link_send(b, round);
+		if (side_link_recv(b, spin) != round)
+			bench_fail(b, "the side channel lost a message");
+		if (b->rank == 0)
+			samples_add(s, bench_us_since(start_ns));
+		else
+			side_link_send(b, round);
+	} else if (b->rank == 0) {
 		send_word(&side->ping, round, spin);
 		await_word(&side->pong, round, spin, 0);
 		samples_add(s, bench_us_since(start_ns));

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Side channel: plain shared memory between the ranks, without libdsm.
+ * Side channel: plain shared memory between the ranks of a host, without libdsm.
  *
  * Passes turns, so that a strict alternation costs the library one hand-over and nothing else, and
- * carries the floors that two processes measure together. Needs ranks on one host.
+ * carries the floors that two processes measure together. Ranks on several hosts have the same by
+ * other means (bench->far): no plain memory is shared then, and floors that need any are left out.
  */
 #ifndef BENCH_SIDE_H
 #define BENCH_SIDE_H
@@ -54,9 +55,9 @@ struct side {
 void side_open(struct bench *b);
 void side_close(struct bench *b);
 
-/* Wait until it is this rank's turn, spinning or asleep; give the turn to another. */
-void side_turn_wait(struct side *s, unsigned rank, bool spin);
-void side_turn_pass(struct side *s, unsigned to);
+/* Rank 0 and 1: wait until it is this rank's turn, spinning or asleep; give it to one of them. */
+void side_turn_wait(struct bench *b, bool spin);
+void side_turn_pass(struct bench *b, unsigned to);
 
 /* Hand rank 1's samples to rank 0, who appends them to s. Collective. */
 void side_samples_give(struct bench *b, struct samples *s);

@@ -95,12 +95,12 @@ static void take_lock(struct bench *b, const void *name, bool spin, struct sampl
 {
 	uint64_t start_ns;
 
-	side_turn_wait(b->side, b->rank, spin);
+	side_turn_wait(b, spin);
 	start_ns = bench_now_ns();
 	lock(b, name);
 	samples_add(s, bench_us_since(start_ns));
 	unlock(b, name);
-	side_turn_pass(b->side, (b->rank + 1) % b->size);
+	side_turn_pass(b, (b->rank + 1) % b->size);
 }
 
 struct handover {
@@ -148,7 +148,7 @@ void test_lock_handover(struct bench *b)
 	struct row *sleeps, *spins;
 
 	if (!b->rank)
-		side_turn_pass(b->side, 0);
+		side_turn_pass(b, 0);
 	sleeps = run_handovers(b, &h, name);
 	h.spin = true;
 	spins = run_handovers(b, &h, name);
@@ -338,7 +338,8 @@ static void run_add_pass(struct bench *b, uint64_t *word, bool both, uint64_t *c
 	struct row *row, *floor;
 
 	for (unsigned block = 0; block <= b->options->blocks; block++) {
-		run_adds(b, add_plain, &b->side->word, both, n, &plain, &ignored);
+		if (!b->far)
+			run_adds(b, add_plain, &b->side->word, both, n, &plain, &ignored);
 		run_adds(b, add_remote, word, both, n, &remote, count);
 		if (block)
 			continue;
@@ -350,6 +351,8 @@ static void run_add_pass(struct bench *b, uint64_t *word, bool both, uint64_t *c
 	row->key = both ? "fetch_add_all" : "fetch_add";
 	row->target_kind = TARGET_MEDIAN_US;
 	row->target = 1;
+	if (b->far)
+		return; /* there is no plain memory that all have */
 	floor = report_floor(b->report,
 			     both ? "C11 atomic on plain shared memory, by all at once"
 				  : "C11 atomic on plain shared memory",

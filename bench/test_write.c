@@ -112,7 +112,7 @@ static void take_turn(struct bench *b, struct ping_pong *p)
 {
 	uint64_t value = ++p->stored, start_ns, other;
 
-	side_turn_wait(b->side, b->rank, p->spin);
+	side_turn_wait(b, p->spin);
 	start_ns = bench_now_ns();
 	p->word[b->rank] = value;
 	samples_add(&p->stores, bench_us_since(start_ns));
@@ -121,7 +121,7 @@ static void take_turn(struct bench *b, struct ping_pong *p)
 	if (other != (b->rank ? value : value - 1))
 		bench_fail(b, "the other rank's word is %llu at turn %llu",
 			   (unsigned long long)other, (unsigned long long)value);
-	side_turn_pass(b->side, 1 - b->rank);
+	side_turn_pass(b, 1 - b->rank);
 }
 
 static void run_turns(struct bench *b, struct ping_pong *p)
@@ -190,7 +190,7 @@ void test_ping_pong(struct bench *b)
 	p.order = bench_permutation(b, p.turns);
 	fault_floors_init(&p.floors, b, FLOOR_MISSING, true, p.turns);
 	if (!b->rank)
-		side_turn_pass(b->side, 0);
+		side_turn_pass(b, 0);
 	sleeps = run_ping_pong(b, &p);
 	p.spin = true;
 	spins = run_ping_pong(b, &p);
