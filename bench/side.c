@@ -85,7 +85,8 @@ static bool any_far(const struct invitation *in)
 static void open_far(struct bench *b, struct invitation *in)
 {
 	if (b->size > 2)
-		bench_fail(b, "%u ranks on several hosts; dsm_bench takes 2 there, more on one host",
+		bench_fail(b,
+			   "%u ranks on several hosts; dsm_bench takes 2 there, more on one host",
 			   b->size);
 	if (b->side)
 		side_close(b);

@@ -220,6 +220,20 @@ void node_run_local(struct dsm *d)
 		agent_kick(d);
 }
 
+static void warn_lost(struct dsm *d, unsigned rank)
+{
+	const struct transport_ops *ops = d->transport->ops;
+	const char *own, *peer;
+
+	if (ops->addresses && ops->addresses(d->transport, rank, &own, &peer))
+		log_warn("lost the connection from %s to rank %u at %s: it died or left without "
+			 "dsm_fini()",
+			 own, rank, peer);
+	else
+		log_warn("lost the connection to rank %u: it died or left without dsm_fini()",
+			 rank);
+}
+
 static void rank_down(void *ctx, unsigned rank)
 {
 	struct dsm *d = ctx;
@@ -229,8 +243,7 @@ static void rank_down(void *ctx, unsigned rank)
 	if (!d->leaving && left_for(d, rank) != WIRE_NO_RANK)
 		log_info("%s", node_fate(d, rank).text);
 	else if (!d->leaving)
-		log_warn("lost the connection to rank %u: it died or left without dsm_fini()",
-			 rank);
+		warn_lost(d, rank);
 	rankset_add(&d->down, rank);
 	if (d->first_down == WIRE_NO_RANK)
 		d->first_down = node_cause(d, rank);

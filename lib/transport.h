@@ -120,6 +120,9 @@ struct transport_ops {
 	/* From now on (asleep) arrivals make fd readable, or (not asleep) they need not. After
 	 * sleep(true), check pending() once more before sleeping. */
 	void (*sleep)(struct transport *t, bool asleep);
+	/* For a sentence: between which addresses messages to a rank travel. False: within this
+	 * host. NULL: always so. */
+	bool (*addresses)(struct transport *t, unsigned rank, const char **own, const char **peer);
 	/* Stop: no upcall after it. Peers see this rank go down. */
 	void (*destroy)(struct transport *t);
 };

@@ -224,6 +224,13 @@ static int mux_send(struct transport *t, unsigned rank, const struct msg *msg)
 	return w->ops->send(w, rank, msg);
 }
 
+static bool mux_addresses(struct transport *t, unsigned rank, const char **own, const char **peer)
+{
+	struct transport *w = via(t, rank);
+
+	return w && w->ops->addresses && w->ops->addresses(w, rank, own, peer);
+}
+
 /*
  * What is for all
  */
@@ -286,6 +293,7 @@ static const struct transport_ops mux_ops = {
 	.poll = mux_poll,
 	.pending = mux_pending,
 	.sleep = mux_sleep,
+	.addresses = mux_addresses,
 	.destroy = mux_destroy,
 };
 

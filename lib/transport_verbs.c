@@ -90,6 +90,15 @@ static int verbs_atomic(struct transport *t, unsigned rank, uint64_t offset, uns
 	return -EOPNOTSUPP;
 }
 
+static bool verbs_addresses(struct transport *t, unsigned rank, const char **own, const char **peer)
+{
+	struct transport_verbs *v = verbs_of(t);
+
+	*own = v->device.addr_text;
+	*peer = v->peers[rank].address;
+	return true;
+}
+
 static void destroy_id(struct rdma_cm_id *id)
 {
 	if (!id)
@@ -140,6 +149,7 @@ static const struct transport_ops verbs_ops = {
 	.poll = verbs_poll,
 	.pending = verbs_pending,
 	.sleep = verbs_sleep,
+	.addresses = verbs_addresses,
 	.destroy = verbs_destroy,
 };
 

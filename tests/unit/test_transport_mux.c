@@ -181,6 +181,14 @@ static void fake_sleep(struct transport *t, bool asleep)
 	fake_of(t)->asleep = asleep;
 }
 
+static bool fake_addresses(struct transport *t, unsigned rank, const char **own, const char **peer)
+{
+	note(t, "addresses", rank, 0, 0);
+	*own = "here";
+	*peer = "there";
+	return true;
+}
+
 static void fake_destroy(struct transport *t)
 {
 	struct fake *f = fake_of(t);
@@ -204,6 +212,7 @@ static const struct transport_ops fake_all = {
 	.poll = fake_poll,
 	.pending = fake_pending,
 	.sleep = fake_sleep,
+	.addresses = fake_addresses,
 	.destroy = fake_destroy,
 };
 
@@ -598,6 +607,7 @@ static void ops__go_the_way_of_their_rank(void **state)
 		struct msg m = { .page = 71 };
 		struct fake *fake = &fakes[r == 1 ? SHM : RDMA];
 		int way = r == 1 ? SHM : RDMA;
+		const char *own, *peer;
 		uint64_t result = 0;
 
 		assert_int_equal(mux->ops->fetch(mux, &f), 10 + way);
@@ -618,6 +628,13 @@ static void ops__go_the_way_of_their_rank(void **state)
 		assert_int_equal(result, 99);
 		assert_int_equal(mux->ops->send(mux, r, &m), 50 + way);
 		expect(r, "send", 71, 0);
+		assert_true(mux->ops->addresses(mux, r, &own, &peer));
+		assert_string_equal(own, "here");
+		assert_string_equal(peer, "there");
+		expect(r, "addresses", 0, 0);
+		/* A way that has none. */
+		fake_ops[way].addresses = NULL;
+		assert_false(mux->ops->addresses(mux, r, &own, &peer));
 	}
 }
 

@@ -770,6 +770,16 @@ static void fail__of_a_receive(void **state)
 	assert_int_equal(ranks[0].ndown, 1);
 }
 
+static void addresses__of_both_ends(void **state)
+{
+	const char *own = NULL, *peer = NULL;
+
+	(void)state;
+	assert_true(ranks[0].t->ops->addresses(ranks[0].t, 1, &own, &peer));
+	assert_string_equal(own, "10.0.0.1");
+	assert_string_equal(peer, "10.0.0.1");
+}
+
 static void remove__the_device_is_named(void **state)
 {
 	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 1);
@@ -864,6 +874,7 @@ int main(void)
 		CONNECTED(fail__by_each_status),
 		CONNECTED(fail__of_each_operation),
 		CONNECTED(fail__of_a_receive),
+		CONNECTED(addresses__of_both_ends),
 		CONNECTED(remove__the_device_is_named),
 		CONNECTED(leave__last_messages_come_first),
 		CONNECTED(beat__a_silent_peer_is_asked),
