@@ -90,6 +90,7 @@ struct machine_counts {
 	uint64_t messages_all;
 	uint64_t chains;
 	uint64_t handled; /* messages that processors took */
+	uint64_t packets; /* messages, chains and their answers */
 	uint64_t bytes; /* out of adapters, headers and all */
 	uint64_t hits;
 	struct dsm_hist took[OP_KINDS]; /* what was not a hit */

@@ -15,7 +15,7 @@
 #include <time.h>
 
 #include "error.h"
-#include "run.h"
+#include "kernel_run.h"
 
 struct options {
 	const char *newick;

@@ -77,6 +77,7 @@ void network_send(struct machine *m, struct packet *p, uint64_t ps)
 
 	r->out_free_ps = start + cost_ps(m->cost.nic_message_ns);
 	m->counts.bytes += p->bytes;
+	m->counts.packets++;
 	p->at = m->topology->leaf[p->from];
 	p->end_ps = 0;
 	/* Nobody else uses this edge upwards: its turn can be taken ahead of time. */

@@ -9,7 +9,8 @@ set(scale_protocol cache.c cache_chain.c cache_evict.c cache_recall.c directory.
 	sync.c sync_barrier.c sync_cond.c sync_lock.c sync_lock_home.c sync_sem.c sync_table.c
 	sync_wait.c)
 list(TRANSFORM scale_protocol PREPEND ${PROJECT_SOURCE_DIR}/lib/)
-set(scale_sources cost.c events.c kernels.c machine.c network.c processor.c run.c topology.c)
+set(scale_sources cost.c events.c kernel_run.c kernels.c machine.c network.c processor.c
+	topology.c)
 list(TRANSFORM scale_sources PREPEND ${PROJECT_SOURCE_DIR}/bench/scale/)
 
 add_library(scale_objects STATIC ${scale_sources} ${scale_protocol}

@@ -169,7 +169,7 @@ static int leaf_add(struct parser *p, unsigned parent, unsigned number, const ch
 	p->t->node[node].edge = edge;
 	p->t->node[node].end = ++p->nleaves;
 	p->where[node] = (unsigned)(where - p->text);
-	snprintf(p->t->node[node].name, TOPOLOGY_NAME_BYTES, "%u", number);
+	snprintf(p->t->node[node].name, TOPOLOGY_NAME_BYTES, "leaf%u", number);
 	return 0;
 }
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See run.h.
+ * See kernel_run.h.
  */
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "error.h"
-#include "run.h"
+#include "kernel_run.h"
 
 /* A home is hot that has so many times its share of the traffic, and at least so much of it. */
 #define HOT_TIMES 4.0
@@ -53,7 +53,7 @@ static void program(void *ctx, unsigned rank, uint64_t step, struct op *op)
 
 static const char *region_name(const struct run *run, unsigned region)
 {
-	return region == MACHINE_SYNC_REGION ? "(locks, barriers)" : run->kernel->regions[region];
+	return region == MACHINE_SYNC_REGION ? "locks and barriers" : run->kernel->regions[region];
 }
 
 /* The home with the largest share of what goes to and from homes. */
@@ -81,6 +81,20 @@ static void find_hot(struct run *run)
 		       (run->hot.share >= HOT_TIMES / m->n || run->hot.share > 0.9);
 }
 
+static void find_busiest(struct run *run)
+{
+	const struct machine *m = run->machine;
+
+	for (unsigned i = 0; run->time_ps && i < 2 * m->topology->nnodes; i++) {
+		const struct topology_node *node = &m->topology->node[i / 2];
+		double share =
+			(double)m->edge_bytes[i] * node->edge.ps_per_byte / (double)run->time_ps;
+
+		if (share > run->busiest.share)
+			run->busiest = (struct busiest){ node->name, i % 2, share };
+	}
+}
+
 static unsigned nregions(const struct kernel *k)
 {
 	unsigned n = 0;
@@ -100,6 +114,7 @@ static void gather_results(struct run *run)
 		if (kind != OP_UNLOCK)
 			run->operations += run->counts.took[kind].count;
 	find_hot(run);
+	find_busiest(run);
 	run->kernel->laws(run);
 }
 
@@ -162,13 +177,13 @@ static double p99_us(const struct run *run, enum op_kind kind)
 	return (double)stats_percentile(&run->counts.took[kind], 0.99) / 1000;
 }
 
-
 void run_csv_head(FILE *out)
 {
 	fputs("kernel,ranks,pages_per_rank,iterations,seed,operations,read_misses,chains,messages,"
 	      "handled,bytes,time_us,messages_per_operation,bytes_per_operation,"
 	      "time_us_per_operation,load_us,load_us_p99,store_us,put_us,lock_us,lock_us_p99,"
-	      "barrier_us,directory_bytes_per_page,hot_rank,hot_region,hot_share,laws\n",
+	      "barrier_us,directory_bytes_per_page,hot_rank,hot_region,hot_share,busiest_edge,"
+	      "busiest_share,laws\n",
 	      out);
 }
 
@@ -191,6 +206,11 @@ void run_csv(const struct run *run, FILE *out)
 		fprintf(out, ",%u,%s,%.4f", run->hot.rank, run->hot.region, run->hot.share);
 	else
 		fputs(",,,", out);
+	if (run->busiest.name)
+		fprintf(out, ",%s %s,%.4f", run->busiest.name, run->busiest.up ? "up" : "down",
+			run->busiest.share);
+	else
+		fputs(",,", out);
 	fprintf(out, ",%s\n", run->broken ? "BROKEN" : "held");
 }
 
@@ -227,6 +247,9 @@ void run_text(const struct run *run, FILE *out)
 			"%llu chains\n",
 			run->hot.rank, run->hot.region, run->hot.share * 100,
 			(unsigned long long)run->hot.messages, (unsigned long long)run->hot.chains);
+	if (run->busiest.name)
+		fprintf(out, "  busiest edge: %s, %s: %.0f %% of the time\n", run->busiest.name,
+			run->busiest.up ? "up" : "down", run->busiest.share * 100);
 	for (unsigned i = 0; i < run->nlaws; i++)
 		fprintf(out, "  %s: %s\n", run->law[i].held ? "held" : "BROKEN", run->law[i].text);
 }

@@ -2,8 +2,8 @@
 /*
  * One run: a kernel on so many ranks; what was counted; which laws held.
  */
-#ifndef SCALE_RUN_H
-#define SCALE_RUN_H
+#ifndef SCALE_KERNEL_RUN_H
+#define SCALE_KERNEL_RUN_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,6 +38,13 @@ struct hot {
 	uint64_t messages, chains;
 };
 
+/* The edge that was in use for the largest part of the time, in one direction. */
+struct busiest {
+	const char *name;
+	bool up;
+	double share;
+};
+
 struct run {
 	const struct kernel *kernel;
 	struct run_params params;
@@ -51,6 +58,7 @@ struct run {
 	uint64_t time_ps; /* of the measured iterations */
 	struct hot hot;
 	bool has_hot;
+	struct busiest busiest;
 	unsigned directory_bytes;
 	struct law law[RUN_LAWS_MAX];
 	unsigned nlaws;
