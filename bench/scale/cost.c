@@ -27,6 +27,8 @@ static const struct parameter {
 	}
 	PARAMETER(fault_ns, 2350, "a fault: to the agent's hands and back, nothing mapped",
 		  BENCH "read_miss acquire_read: floor MINOR - floor memcpy + CONTINUE"),
+	PARAMETER(agent_ns, 970, "what the agent adds to a fault, of the processor's time",
+		  BENCH "read_miss: invalidated before - its floor"),
 	PARAMETER(map_new_ns, 1170, "map a page that came, into no frame",
 		  BENCH "acquire_read: floor UFFDIO_COPY(WP), memfd"),
 	PARAMETER(map_refill_ns, 460, "map a page that came, into the frame of a copy before",

@@ -16,6 +16,7 @@
 struct cost {
 	/* the processor */
 	double fault_ns;
+	double agent_ns;
 	double map_new_ns;
 	double map_refill_ns;
 	double map_own_ns;

@@ -255,7 +255,7 @@ static void make_call(struct rank *r)
 	struct protocol *p = &r->node.protocol;
 
 	r->called = true;
-	spend(r, r->machine->cost.call_ns);
+	spend(r, r->faulted ? r->machine->cost.agent_ns : r->machine->cost.call_ns);
 	switch (r->op.kind) {
 	case OP_LOAD:
 		cache_read(p, r->op.page, 0, true);
