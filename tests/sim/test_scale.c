@@ -92,8 +92,9 @@ static uint64_t mean_ns(const struct machine *m, enum op_kind kind)
 }
 
 /*
- * Half a fault 500, the agent 70, post 100, adapter 200, two edges 600 and the 60 bytes' end 6, adapter 200;
- * adapter 200, two edges 600 and 4112 bytes 411.2, adapter 200; map 500, half a fault 500.
+ * Half a fault 500, the agent 70, post 100, adapter 200, two edges 600 and the 60 bytes' end 6,
+ * adapter 200; adapter 200, two edges 600 and 4112 bytes 411.2, adapter 200; map 500, half a fault
+ * 500.
  */
 static void read_miss__time(void **state)
 {
