@@ -273,6 +273,7 @@ int dsm_free(struct dsm *dsm, void *ptr)
 
 int dsm_region_get(struct dsm *dsm, const volatile void *addr, struct dsm_region_info *info)
 {
+	struct dsm_region_info found;
 	struct region *r = NULL;
 
 	error_clear();
@@ -283,7 +284,7 @@ int dsm_region_get(struct dsm *dsm, const volatile void *addr, struct dsm_region
 		node_unlock(dsm);
 		return error_set(EFAULT, "%p is in no region", (const void *)(uintptr_t)addr);
 	}
-	*info = (struct dsm_region_info){
+	found = (struct dsm_region_info){
 		.addr = node_addr(dsm, r->first_block * GRANULES_PER_BLOCK),
 		.len = r->len_bytes,
 		.page_size = GRANULE_BYTES << r->page_shift,
@@ -291,8 +292,9 @@ int dsm_region_get(struct dsm *dsm, const volatile void *addr, struct dsm_region
 		.home_rank = r->home_rank,
 		.release = r->release,
 	};
-	memcpy(info->name, r->name, sizeof(info->name));
+	memcpy(found.name, r->name, sizeof(found.name));
 	node_unlock(dsm);
+	*info = found; /* which may lie in shared memory */
 	return 0;
 }
 

@@ -404,6 +404,47 @@ static void odd_lengths(struct dsm *d)
 	}
 }
 
+/* What calls return may be wanted in shared memory, on a page that is not here. */
+static void results_in_shared_memory(struct dsm *d)
+{
+	struct {
+		struct dsm_region_info info;
+		struct dsm_stats stats;
+		uint64_t old;
+		uint64_t counter;
+		char name[32];
+	} *s = test_alloc(d, "results", sizeof(*s), (struct dsm_attr){ .home = DSM_HOME_RANK });
+	void *other;
+
+	for (unsigned r = 0; r < dsm_size(d); r++) {
+		bool others = dsm_rank(d) == (r + 1) % dsm_size(d);
+
+		test_barrier(d);
+		if (others)
+			memset(&s->info, 0, sizeof(s->info));
+		test_barrier(d);
+		if (r == dsm_rank(d)) {
+			CHECK_EQ(dsm_region_get(d, s, &s->info), 0);
+			CHECK_EQ(s->info.len, sizeof(*s));
+		}
+		test_barrier(d);
+		if (others)
+			memset(&s->stats, 0, sizeof(s->stats));
+		test_barrier(d);
+		if (r == dsm_rank(d)) {
+			CHECK_EQ(dsm_stats_get(d, &s->stats, sizeof(s->stats)), 0);
+			CHECK(s->stats.barriers > 0);
+			CHECK_EQ(dsm_fetch_add64(d, &s->counter, 1, &s->old), 0);
+			CHECK_EQ(s->old, r);
+			strcpy(s->name, "named there");
+		}
+	}
+	test_barrier(d);
+	other = test_alloc(d, s->name, 1, (struct dsm_attr){ .home = DSM_HOME_RANK });
+	test_free(d, other);
+	test_free(d, s);
+}
+
 int main(void)
 {
 	struct dsm_config config = { .space = SPACE_BYTES };
@@ -420,6 +461,7 @@ int main(void)
 	STEP(first_touch(d));
 	STEP(exhaust(d));
 	STEP(odd_lengths(d));
+	STEP(results_in_shared_memory(d));
 	test_fini(d);
 	return 0;
 }
