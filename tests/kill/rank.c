@@ -83,33 +83,31 @@ bool rank_said(unsigned number)
 }
 
 /*
- * SIGBUS, caught in the thread that got it
+ * SIGBUS, caught in the thread that got it. Set once, before dsm_init(): with
+ * DSM_FAULT_HANDLER=inline libdsm takes the signal and passes on what is not a fault.
  */
 
 static _Thread_local sigjmp_buf back;
-static _Thread_local const volatile void *touched;
+static _Thread_local const volatile void *volatile touched; /* NULL: nothing that may be lost */
 
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
-	(void)sig;
 	(void)context;
+	if (!touched) {
+		signal(sig, SIG_DFL); /* and once more */
+		return;
+	}
 	/* The kernel may tell the page's address alone. */
 	if (((uintptr_t)info->si_addr ^ (uintptr_t)touched) >= PAGE_BYTES)
 		_exit(3);
 	siglongjmp(back, 1);
 }
 
-static void catch_sigbus(const volatile void *addr)
+static void __attribute__((constructor)) catch_sigbus(void)
 {
 	struct sigaction sa = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGBUS, &sa, NULL);
-	touched = addr;
-}
-
-static void let_sigbus_kill(void)
-{
-	signal(SIGBUS, SIG_DFL);
 }
 
 bool rank_load(const volatile uint8_t *addr, uint8_t *value)
@@ -117,10 +115,10 @@ bool rank_load(const volatile uint8_t *addr, uint8_t *value)
 	bool had = sigsetjmp(back, 1) == 0;
 
 	if (had) {
-		catch_sigbus(addr);
+		touched = addr;
 		*value = *addr;
 	}
-	let_sigbus_kill();
+	touched = NULL;
 	return had;
 }
 
@@ -129,9 +127,9 @@ bool rank_store(volatile uint8_t *addr, uint8_t value)
 	bool had = sigsetjmp(back, 1) == 0;
 
 	if (had) {
-		catch_sigbus(addr);
+		touched = addr;
 		*addr = value;
 	}
-	let_sigbus_kill();
+	touched = NULL;
 	return had;
 }
