@@ -32,6 +32,7 @@ struct request {
 struct txn {
 	struct cds_list_head link; /* in its hash bucket */
 	struct cds_list_head queue; /* requests, the first is being served */
+	struct rankset queued; /* whose the others are */
 	uint64_t page;
 	struct rankset acks; /* ranks whose InvAck is awaited */
 	uint16_t recalled; /* owner whose WriteBack is awaited, or WIRE_NO_RANK */
@@ -313,6 +314,7 @@ static void txn_lose(struct protocol *p, struct txn *t, unsigned blame)
 	grant_set(p, t->page, GRANT_LOST, blame);
 	t->recalled = WIRE_NO_RANK;
 	rankset_clear(&t->acks);
+	rankset_clear(&t->queued);
 	cds_list_for_each_entry_safe (r, next, &t->queue, link) {
 		refuse(p, t->page, r->rank, EHOSTDOWN, blame);
 		request_drop(p, r);
@@ -437,6 +439,7 @@ static void txn_run(struct protocol *p, struct txn *t)
 	while (!waiting(t) && !cds_list_empty(&t->queue)) {
 		struct request *r = cds_list_first_entry(&t->queue, struct request, link);
 
+		rankset_remove(&t->queued, r->rank);
 		if (rankset_has(&p->down, r->rank) || answered_at_once(p, t->page, r)) {
 			request_drop(p, r);
 			continue;
@@ -470,6 +473,11 @@ static void on_request(struct protocol *p, const struct msg *m)
 
 	if (!t && answered_at_once(p, m->page, &now))
 		return;
+	if (t && rankset_has(&t->queued, m->src)) {
+		log_debug("ignored %s of page %#llx: rank %u asks again", msg_name(m->kind),
+			  (unsigned long long)m->page, m->src);
+		return;
+	}
 	r = pool_get(&p->request_pool);
 	if (r && !t) {
 		t = txn_open(p, m->page);
@@ -481,6 +489,7 @@ static void on_request(struct protocol *p, const struct msg *m)
 		return;
 	}
 	*r = now;
+	rankset_add(&t->queued, r->rank);
 	if (DSM_BUG(R8))
 		cds_list_add(&r->link, &t->queue);
 	else

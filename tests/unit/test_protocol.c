@@ -401,6 +401,27 @@ static void protocol_message__request_of_the_owner_is_refused(void **state)
 	finish(c);
 }
 
+/* One rank asks again and again for what another has and does not give yet. */
+static void protocol_message__asking_again_takes_no_memory(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+	struct msg m = { .kind = MSG_GETM, .slots = 1, .src = 2, .page = page };
+
+	(void)state;
+	write_in(c, 1, page);
+	cache_write(cluster_rank(c, 2), page, 0, false);
+	cluster_expect(c, 2, 0, MSG_GETM);
+	for (unsigned i = 0; i < 1000; i++)
+		protocol_message(cluster_rank(c, 0), &m);
+	assert_in_range(cluster_rank(c, 0)->request_pool.in_use, 1, 2);
+	cluster_expect(c, 0, 1, MSG_FWD_GETM);
+	cluster_run(c);
+	assert_true(cluster_store(c, 2, page, 0));
+	write_in(c, 1, page);
+	finish(c);
+}
+
 /*
  * Regions that go away
  */
@@ -483,6 +504,7 @@ int main(void)
 		cmocka_unit_test(protocol_message__wrong_role_is_ignored),
 		cmocka_unit_test(protocol_message__answers_that_nobody_awaits),
 		cmocka_unit_test(protocol_message__request_of_the_owner_is_refused),
+		cmocka_unit_test(protocol_message__asking_again_takes_no_memory),
 		cmocka_unit_test(protocol_busy__tells_what_is_awaited),
 		cmocka_unit_test(protocol_forget__starts_anew),
 		cmocka_unit_test(protocol_forget__drops_transactions),
