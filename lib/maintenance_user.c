@@ -18,12 +18,19 @@
 
 #if defined(__aarch64__)
 
+/* Read once: where processors differ, Linux traps each read, to answer for the least of them. */
 static size_t line_bytes(void)
 {
+	static atomic_size_t known;
+	size_t line = atomic_load_explicit(&known, memory_order_relaxed);
 	uint64_t ctr;
 
+	if (line)
+		return line;
 	__asm__("mrs %0, ctr_el0" : "=r"(ctr));
-	return (size_t)4 << (ctr >> 16 & 0xf);
+	line = (size_t)4 << (ctr >> 16 & 0xf);
+	atomic_store_explicit(&known, line, memory_order_relaxed);
+	return line;
 }
 
 #define FOR_EACH_LINE(insn, addr, len_bytes)                                                       \
