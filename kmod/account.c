@@ -15,6 +15,7 @@ static const char *const names[ACCOUNTS] = {
 	[ACCOUNT_PAGES] = "pages",
 	[ACCOUNT_PINNED] = "pinned",
 	[ACCOUNT_RANGES] = "ranges_ever",
+	[ACCOUNT_LINES] = "lines_ever",
 	[ACCOUNT_REFUSED] = "refused_ever",
 	[ACCOUNT_CLOSES] = "closes_ever",
 	[ACCOUNT_FALLBACKS] = "fallbacks_ever",

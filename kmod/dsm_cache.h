@@ -63,6 +63,7 @@ enum account {
 	ACCOUNT_PINNED, /* pages of ranges under way */
 	/* Ever: */
 	ACCOUNT_RANGES, /* maintained */
+	ACCOUNT_LINES, /* in them */
 	ACCOUNT_REFUSED, /* ranges that ended with an error */
 	ACCOUNT_CLOSES, /* mappings that went away, and were cleaned */
 	ACCOUNT_FALLBACKS, /* allocations that had to be of a smaller order */

@@ -157,6 +157,8 @@ int range_maintain(struct dsm_cache_range *r)
 		kvfree(pages);
 out:
 	account_add(err ? ACCOUNT_REFUSED : ACCOUNT_RANGES, 1);
+	if (!err)
+		account_add(ACCOUNT_LINES, r->lines);
 	trace_dsm_cache_range(r, err);
 	r->addr = tagged;
 	return err;

@@ -75,9 +75,11 @@ static void every_op(void)
 		for (size_t i = 0; i < n * n * 2; i++) {
 			size_t begin = page + (size_t)around[i % n];
 			size_t end = (i / n / n ? 2 : 3) * page + (size_t)around[i / n % n];
+			long lines = account("lines_ever");
 
 			CHECK_EQ(maintain(fd, op, p + begin, end - begin, &r), 0);
 			check_results(&r, line);
+			CHECK_EQ(account("lines_ever"), lines + (long)r.lines);
 			CHECK_EQ(r.cleaned, !ARM64 && drops(op));
 		}
 		CHECK_EQ(maintain(fd, op, p + page - 1, 1, &r), 0);
