@@ -18,26 +18,17 @@ export DSM_VM_MEMORY_MIB=1024 DSM_VM_BOOT_S=240
 calls=(reads:{message,staging,grants,home,neighbour,atomics,keys} writes:{message,landing,home}
 	wrote:{message,landing,pulled,home,readers,keys})
 
-# The library for arm64, that tells the model what devices do; and the programs.
+# The library for arm64, that tells the model what devices do; and the programs. With small arenas: each
+# of their lines is told.
 build()
 {
-	local sysroot cc=aarch64-linux-gnu-gcc-12
+	local compile
 
-	sysroot=$("$here/sysroot.sh") || { set -- $?; echo "$sysroot"; return "$1"; }
-	if ! cmake -S "$top" -B "$dir/build" -DCMAKE_TOOLCHAIN_FILE="$sysroot/toolchain.cmake" \
-		-DCMAKE_C_FLAGS="-DDSM_MAINTENANCE_PROBE -DVERBS_ARENA_BYTES=4194304u" -DDSM_WERROR=ON -DDSM_PMIX=OFF \
-		-DDSM_BUILD_{TESTS,BENCH,EXAMPLES,TOOLS}=OFF >"$dir/build.log" 2>&1 ||
-		! cmake --build "$dir/build" --parallel 2 >>"$dir/build.log" 2>&1; then
-		tail -n 20 "$dir/build.log" >&2
-		return 1
-	fi
-	mkdir -p "$dir/lib"
-	cp -L "$dir/build/libdsm.so.0" "$sysroot"/root/usr/lib/aarch64-linux-gnu/lib{urcu*,numa}.so.[0-9] \
-		"$dir/lib/" &&
-		$cc --sysroot="$sysroot/root" -O2 -Wall -Wextra -Werror -I"$top/include" \
-			"$here/cache_traffic.c" -L"$dir/build" -ldsm -Wl,--allow-shlib-undefined \
-			-o "$dir/cache_traffic" &&
-		$cc -static -O2 -Wall -Wextra -Werror "$here/cache_hint.c" -o "$dir/cache_hint"
+	compile=$("$here/library.sh" arm64 "$dir" \
+		-DCMAKE_C_FLAGS="-DDSM_MAINTENANCE_PROBE -DVERBS_ARENA_BYTES=4194304u") ||
+		{ set -- $?; echo "$compile"; return "$1"; }
+	$compile "$here/cache_traffic.c" -ldsm -o "$dir/cache_traffic" &&
+		$compile -static "$here/cache_hint.c" -o "$dir/cache_hint"
 }
 
 # In the guest: one run of the ranks. NUMBER BACK_END [CALL]. To rank 2 the kernel shows itself as
