@@ -9,16 +9,11 @@
 #include "dsm_cache.h"
 
 static const char *const names[ACCOUNTS] = {
-	[ACCOUNT_FILES] = "files",
-	[ACCOUNT_MAPPINGS] = "mappings",
-	[ACCOUNT_BLOCKS] = "blocks",
-	[ACCOUNT_PAGES] = "pages",
-	[ACCOUNT_PINNED] = "pinned",
-	[ACCOUNT_RANGES] = "ranges_ever",
-	[ACCOUNT_LINES] = "lines_ever",
-	[ACCOUNT_REFUSED] = "refused_ever",
-	[ACCOUNT_CLOSES] = "closes_ever",
-	[ACCOUNT_FALLBACKS] = "fallbacks_ever",
+	[ACCOUNT_FILES] = "files",        [ACCOUNT_MAPPINGS] = "mappings",
+	[ACCOUNT_BLOCKS] = "blocks",      [ACCOUNT_PAGES] = "pages",
+	[ACCOUNT_PINNED] = "pinned",      [ACCOUNT_RANGES] = "ranges_ever",
+	[ACCOUNT_LINES] = "lines_ever",   [ACCOUNT_REFUSED] = "refused_ever",
+	[ACCOUNT_CLOSES] = "closes_ever", [ACCOUNT_FALLBACKS] = "fallbacks_ever",
 };
 
 static atomic_long_t accounts[ACCOUNTS];

@@ -7,12 +7,18 @@ function text(x, y, anchor, s) {
 }
 function py(v) { return top + height - v / y_max * height }
 
-/QEMU -icount/ { arch = $1 }
+/QEMU -icount/ {
+	arch = $1
+	sub(/,/, "", arch)
+}
 NF == 10 && $3 + 0 == $3 {
 	group = arch " " $1
-	sub(/_/, " ", group)
-	if (group != groups[n])
+	if (group != groups[n]) {
 		groups[++n] = group
+		operations[n] = $1
+		sub(/_/, " ", operations[n])
+		arches[n] = arch
+	}
 	bar[n, $2] = $6 / 1000
 	if ($6 / 1000 > most)
 		most = $6 / 1000
@@ -43,14 +49,14 @@ END {
 				printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\" font-size=\"9\">%.2f</text>\n", \
 					x + bar_width * 0.45, py(v) - 4, v / bar[g, back[1]]
 		}
-		printf "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\" font-size=\"11\">%s</text>\n", \
-			left + (g - 0.5) * each, top + height + 16, groups[g]
+		text(left + (g - 0.5) * each, top + height + 16, "middle", operations[g])
+		text(left + (g - 0.5) * each, top + height + 31, "middle", arches[g])
 	}
 	printf "<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">thousand instructions an operation, median</text>\n", top + height / 2
 	for (b = 1; b <= backs; b++) {
 		x = left + 120 * b
-		printf "<rect x=\"%d\" y=\"%d\" width=\"14\" height=\"10\" fill=\"%s\"/>\n", x, top + height + 32, colours[b]
-		text(x + 20, top + height + 41, "start", back[b])
+		printf "<rect x=\"%d\" y=\"%d\" width=\"14\" height=\"10\" fill=\"%s\"/>\n", x, top + height + 46, colours[b]
+		text(x + 20, top + height + 55, "start", back[b])
 	}
 	print "</svg>"
 }
