@@ -170,6 +170,17 @@ static void ask_for_short_slices(void)
 		log_debug("no short slices for the agent: %s", strerror(errno));
 }
 
+/*
+ * A thread that waits in a call takes messages itself. Where the agent would poll on the same
+ * processor the two would hand it to and fro, and whoever yields last has the message: it costs the
+ * waiting thread two switches, and keeps the agent at work, so that it never ends. Nothing is lost:
+ * whoever leaves off polling looks once more, and has the agent woken from then on.
+ */
+static bool others_poll(const struct dsm *d, uint64_t again_ns)
+{
+	return d->crowded && d->pollers && again_ns == SLEEP_MAX_NS;
+}
+
 static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
@@ -184,7 +195,8 @@ static void *agent_main(void *arg)
 		worked = serve(d, now, &again_ns) || again_ns == 0;
 		if (worked)
 			until = now + d->spin_ns;
-		if (again_ns && (now >= until || !agent_may_poll(d, now))) {
+		if (again_ns &&
+		    (now >= until || others_poll(d, again_ns) || !agent_may_poll(d, now))) {
 			kicked = agent_sleep(d, again_ns);
 			now = clock_ns();
 			if (kicked)
