@@ -5,20 +5,22 @@
 #include "bench.h"
 #include "fault_floors.h"
 
-/* One label for each handler, in the order of enum floor_handler. */
-#define SLEEPS ", handler sleeps in poll()"
-#define SPINS  ", handler spins"
-#define YIELDS ", handler yields between polls"
-#define SAME   ", handler on the same core"
-#define INLINE ", inline in the thread that faults (SIGBUS)"
+/* One label for each handler, in the order of enum floor_handler; the last two with one core. */
 #define LABELS(what)                                                                               \
 	{                                                                                          \
-		what SLEEPS, what SPINS, what YIELDS, what SAME, what INLINE                       \
+		what ", handler on another core sleeps in poll()",                                 \
+			what ", handler on another core spins",                                    \
+			what ", handler on another core yields between polls",                     \
+			what ", handler on the same core sleeps in poll()",                        \
+			what ", inline in the thread that faults (SIGBUS)",                        \
+			what ", handler on the same core yields between polls",                    \
 	}
+#define YIELDS_HERE 5
 
 static const char *label_of(enum floor_state state, enum floor_memory memory,
-			    enum floor_handler handler, bool write)
+			    enum floor_handler handler, bool write, bool one_core)
 {
+
 	static const char *const protect[] = LABELS("userfaultfd write-protect fault, memfd");
 	static const char *const minor[] =
 		LABELS("userfaultfd MINOR, memcpy + CONTINUE(WP), memfd");
@@ -26,13 +28,19 @@ static const char *label_of(enum floor_state state, enum floor_memory memory,
 	static const char *const store[] = LABELS("userfaultfd MISSING, COPY, memfd");
 	static const char *const load[] = LABELS("userfaultfd MISSING, COPY(WP), memfd");
 
+	unsigned label = handler;
+
+	if (one_core && handler == FLOOR_SLEEPS)
+		label = FLOOR_SAME_CORE;
+	else if (one_core && handler == FLOOR_YIELDS)
+		label = YIELDS_HERE;
 	if (state == FLOOR_PROTECTED)
-		return protect[handler];
+		return protect[label];
 	if (state == FLOOR_UNMAPPED)
-		return minor[handler];
+		return minor[label];
 	if (memory == FLOOR_ANONYMOUS)
-		return anonymous[handler];
-	return write ? store[handler] : load[handler];
+		return anonymous[label];
+	return write ? store[label] : load[label];
 }
 
 static void add(struct fault_floors *ff, struct bench *b, enum floor_state state,
@@ -47,7 +55,7 @@ static void add(struct fault_floors *ff, struct bench *b, enum floor_state state
 	floor_fault_set_writes(floor->fault, ff->write);
 	floor->state = state;
 	floor->handler = handler;
-	floor->label = label_of(state, memory, handler, ff->write);
+	floor->label = label_of(state, memory, handler, ff->write, b->host->cores_usable < 2);
 }
 
 void fault_floors_init(struct fault_floors *ff, struct bench *b, enum floor_state state, bool write,
@@ -60,11 +68,12 @@ void fault_floors_init(struct fault_floors *ff, struct bench *b, enum floor_stat
 		return;
 	add(ff, b, state, FLOOR_MEMFD, FLOOR_SLEEPS);
 	/* on one core a handler that only spins would keep the faulting thread from running */
-	if (b->host->cores_usable > 1)
+	if (b->host->cores_usable > 1) {
 		add(ff, b, state, FLOOR_MEMFD, FLOOR_SPINS);
+		add(ff, b, state, FLOOR_MEMFD, FLOOR_SAME_CORE);
+	}
 	if (b->host->handler_yields)
 		add(ff, b, state, FLOOR_MEMFD, FLOOR_YIELDS);
-	add(ff, b, state, FLOOR_MEMFD, FLOOR_SAME_CORE);
 	add(ff, b, state, FLOOR_MEMFD, FLOOR_INLINE);
 	if (state == FLOOR_MISSING && !write)
 		add(ff, b, state, FLOOR_ANONYMOUS, FLOOR_SLEEPS);
@@ -86,10 +95,12 @@ void fault_floors_run(struct fault_floors *ff, const uint32_t *order, size_t n)
 		uint8_t *memory = floor_fault_memory(floor->fault);
 
 		floor_fault_prepare(floor->fault, floor->state);
+		floor_fault_take_core(floor->fault);
 		if (ff->write)
 			fault_time_stores(memory, order, n, &floor->times);
 		else
 			fault_time_loads(memory, order, n, &floor->times);
+		floor_fault_leave_core(floor->fault);
 		floor_fault_rest(floor->fault);
 	}
 }

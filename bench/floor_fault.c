@@ -48,8 +48,8 @@ struct floor_fault {
 	bool spinning; /* it is measured, and does not sleep */
 	bool writes; /* FLOOR_INLINE: faults are stores */
 	enum floor_state state; /* FLOOR_INLINE: what faults find */
-	cpu_set_t one; /* FLOOR_SAME_CORE: the handler's */
-	cpu_set_t cores; /* FLOOR_SAME_CORE: the measuring thread's, to go back to */
+	cpu_set_t one; /* the core of the thread that faults */
+	cpu_set_t cores; /* all that it may use, to go back to */
 	struct sigaction old; /* FLOOR_INLINE */
 	size_t len_bytes;
 	uint8_t *memory; /* watched */
@@ -283,8 +283,6 @@ static void begin(struct floor_fault *f)
 		set_and_wake(f, &f->spinning, true);
 	else if (f->mode == FLOOR_INLINE)
 		begin_inline(f);
-	else if (f->mode == FLOOR_SAME_CORE)
-		sched_setaffinity(0, sizeof(f->one), &f->one);
 }
 
 void floor_fault_rest(struct floor_fault *f)
@@ -293,14 +291,22 @@ void floor_fault_rest(struct floor_fault *f)
 		set_and_wake(f, &f->spinning, false);
 	else if (f->mode == FLOOR_INLINE)
 		sigaction(SIGBUS, &f->old, NULL);
-	else if (f->mode == FLOOR_SAME_CORE)
-		sched_setaffinity(0, sizeof(f->cores), &f->cores);
 }
 
-/* The first of the cores that this thread may use; the new thread inherits where it may run. */
-static void start_handler(struct floor_fault *f)
+void floor_fault_take_core(struct floor_fault *f)
 {
-	pthread_attr_t attr;
+	if (sched_setaffinity(0, sizeof(f->one), &f->one))
+		fail(f, "sched_setaffinity");
+}
+
+void floor_fault_leave_core(struct floor_fault *f)
+{
+	if (sched_setaffinity(0, sizeof(f->cores), &f->cores))
+		fail(f, "sched_setaffinity");
+}
+
+static void look_at_cores(struct floor_fault *f)
+{
 	int cpu = 0;
 
 	CPU_ZERO(&f->cores);
@@ -310,9 +316,17 @@ static void start_handler(struct floor_fault *f)
 	while (cpu < CPU_SETSIZE - 1 && !CPU_ISSET(cpu, &f->cores))
 		cpu++;
 	CPU_SET(cpu, &f->one);
+}
+
+static void start_handler(struct floor_fault *f)
+{
+	pthread_attr_t attr;
+	cpu_set_t handlers = f->one;
+
+	if (f->mode != FLOOR_SAME_CORE && CPU_COUNT(&f->cores) > 1)
+		CPU_XOR(&handlers, &f->cores, &f->one);
 	pthread_attr_init(&attr);
-	if (f->mode == FLOOR_SAME_CORE)
-		pthread_attr_setaffinity_np(&attr, sizeof(f->one), &f->one);
+	pthread_attr_setaffinity_np(&attr, sizeof(handlers), &handlers);
 	errno = pthread_create(&f->handler, &attr, handle, f);
 	pthread_attr_destroy(&attr);
 	if (errno)
@@ -349,6 +363,7 @@ struct floor_fault *floor_fault_create(struct bench *b, enum floor_memory memory
 	f->wakefd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (f->wakefd < 0)
 		fail(f, "eventfd");
+	look_at_cores(f);
 	if (handler != FLOOR_INLINE)
 		start_handler(f);
 	return f;

@@ -48,13 +48,18 @@ void floor_fault_destroy(struct floor_fault *f);
 uint8_t *floor_fault_memory(const struct floor_fault *f);
 
 /*
- * Bring all pages into a state. Then, until floor_fault_rest(): a handler that does not sleep
- * spins; FLOOR_SAME_CORE confines the calling thread, which is to fault, to the handler's core;
- * FLOOR_INLINE handles SIGBUS. With the last, at most one floor is under way at a time, and faults
- * are loads or, if writes is set, stores.
+ * Bring all pages into a state. Then, until floor_fault_rest(), a handler that does not sleep
+ * spins, and FLOOR_INLINE handles SIGBUS: with it at most one floor is under way at a time, and
+ * faults are loads or, if writes is set, stores.
  */
 void floor_fault_prepare(struct floor_fault *f, enum floor_state state);
 void floor_fault_set_writes(struct floor_fault *f, bool writes);
+/*
+ * Confine the calling thread, which is to fault, to a core: the first of those that it may use.
+ * FLOOR_SAME_CORE's handler is there too; the others' are on other cores, where there are any.
+ */
+void floor_fault_take_core(struct floor_fault *f);
+void floor_fault_leave_core(struct floor_fault *f);
 /* Let the handler sleep until the next floor_fault_prepare(): it must not cost others a core. */
 void floor_fault_rest(struct floor_fault *f);
 
