@@ -9,6 +9,9 @@
  * message wakes, would have been better. So after such a yield it sleeps without polling: for as
  * long as the yield took, then for twice as long each time, until yields are short again.
  *
+ * Or, where it is to sit on the processor of the thread that faults (DSM_FAULT_HANDLER=core), it
+ * does not poll at all: it would keep that thread from running.
+ *
  * It never touches the application mapping, and takes no lock but the node's.
  */
 #include <errno.h>
@@ -194,13 +197,13 @@ static void *agent_main(void *arg)
 	while (!d->stop) {
 		worked = serve(d, now, &again_ns) || again_ns == 0;
 		if (worked)
-			until = now + d->spin_ns;
+			until = now + d->agent_spin_ns;
 		if (again_ns &&
 		    (now >= until || others_poll(d, again_ns) || !agent_may_poll(d, now))) {
 			kicked = agent_sleep(d, again_ns);
 			now = clock_ns();
 			if (kicked)
-				until = now + d->spin_ns;
+				until = now + d->agent_spin_ns;
 			continue;
 		}
 		node_unlock(d);

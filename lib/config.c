@@ -56,6 +56,7 @@ static const char *const launches[] = { "auto", "pmix", "tcp", "alone", NULL };
 static const char *const transports[] = { "auto", "shm", "verbs", NULL };
 static const char *const uffds[] = { "auto", "kernel", "user", NULL };
 static const char *const maintenances[] = { "auto", "none", "user", "kernel", NULL };
+static const char *const fault_handlers[] = { "agent", "core", "inline", NULL };
 static const char *const stats_beyond[] = { "pages", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 
@@ -112,6 +113,14 @@ static const struct setting table[] = {
 	  .kind = &kind_choice,
 	  AT(userfaultfd, uffd),
 	  .choices = uffds },
+	{ .row = { "DSM_FAULT_HANDLER", "agent", "agent, core or inline",
+		   "who serves a page fault: the service thread, which polls and then sleeps; the "
+		   "same, asleep on the processor where the fault was; or the thread itself, from "
+		   "a "
+		   "handler of SIGBUS" },
+	  .kind = &kind_choice,
+	  AT(fault_handler, fault_handler),
+	  .choices = fault_handlers },
 	{ .row = { "DSM_LOG", "warn", "error, warn, info or debug", "least urgent lines to log" },
 	  .kind = &kind_choice,
 	  AT(log, log),

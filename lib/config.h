@@ -16,6 +16,7 @@ enum launch_kind { LAUNCH_AUTO, LAUNCH_PMIX, LAUNCH_TCP, LAUNCH_ALONE };
 enum transport_kind { TRANSPORT_AUTO, TRANSPORT_SHM, TRANSPORT_VERBS };
 enum uffd_kind { UFFD_AUTO, UFFD_KERNEL, UFFD_USER };
 enum maintenance_kind { MAINTENANCE_AUTO, MAINTENANCE_NONE, MAINTENANCE_USER, MAINTENANCE_KERNEL };
+enum fault_kind { FAULT_AGENT, FAULT_CORE, FAULT_INLINE };
 enum stats_kind { STATS_OFF, STATS_SUM, STATS_PAGES };
 
 /* 64 characters and the terminating zero. */
@@ -31,6 +32,7 @@ struct settings {
 	enum transport_kind transport;
 	char rdma_device[64]; /* empty: not given */
 	enum uffd_kind uffd;
+	enum fault_kind fault_handler;
 	enum maintenance_kind maintenance;
 	int log; /* enum log_level */
 	uint64_t base;

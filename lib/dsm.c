@@ -14,6 +14,7 @@
 
 #include "contention_report.h"
 #include "error.h"
+#include "fault_inline.h"
 #include "log.h"
 #include "node.h"
 
@@ -61,6 +62,7 @@ static void choose_spin(struct dsm *d, unsigned ranks)
 	d->spin_ns = ranks > ncpus ? SPIN_CROWDED_NS : SPIN_NS;
 	if (d->settings.spin_us >= 0)
 		d->spin_ns = (uint64_t)d->settings.spin_us * 1000u;
+	d->agent_spin_ns = d->settings.fault_handler == FAULT_CORE ? 0 : d->spin_ns;
 }
 
 /* Ranks that share a machine share its memory: all their caches together get half of it at most. */
@@ -124,6 +126,7 @@ static int create_parts(struct dsm *d)
 
 static void destroy_parts(struct dsm *d)
 {
+	fault_inline_stop(d);
 	agent_stop(d);
 	if (d->transport)
 		d->transport->ops->destroy(d->transport);
@@ -261,6 +264,8 @@ static int start(struct dsm *d)
 		err = contention_start(d);
 	if (err == 0)
 		err = agent_start(d);
+	if (err == 0 && d->settings.fault_handler == FAULT_INLINE)
+		err = fault_inline_start(d);
 	if (err == 0)
 		log_info("rank %u of %u by %s, transport %s, %llu bytes at %p", d->rank, d->size,
 			 d->launch->ops->name, d->transport->ops->name,

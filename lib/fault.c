@@ -12,6 +12,8 @@
  * The clock costs a system call. Before the grant it is read only if the page is contended: the
  * recall that then comes soon is obeyed without delay. Of other pages it is read when the recall
  * comes, if the thread has not faulted elsewhere since, and then again a moment later.
+ *
+ * A thread that serves its own fault runs meanwhile: its clock counts from when it goes back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "contention.h"
 #include "fault.h"
 #include "log.h"
 #include "node.h"
@@ -81,6 +84,42 @@ static bool faulted_elsewhere(struct dsm *d, const struct fault_record *r)
 	return s->tid == r->tid && s->last != r->page;
 }
 
+/* By threads of their own alone; two that share a slot may be taken to be out too soon, which costs
+ * a fault. */
+static pid_t *inside_of(struct dsm *d, pid_t tid)
+{
+	return &d->faults.inside[(unsigned)tid % FAULT_INSIDE];
+}
+
+static bool is_inside(struct dsm *d, pid_t tid)
+{
+	/* Acquire: pairs with the release in fault_leave(). */
+	return __atomic_load_n(inside_of(d, tid), __ATOMIC_ACQUIRE) == tid;
+}
+
+void fault_enter(struct dsm *d, pid_t tid)
+{
+	__atomic_store_n(inside_of(d, tid), tid, __ATOMIC_RELAXED);
+}
+
+void fault_leave(struct dsm *d, pid_t tid)
+{
+	__atomic_compare_exchange_n(inside_of(d, tid), &tid, 0, false, __ATOMIC_RELEASE,
+				    __ATOMIC_RELAXED);
+}
+
+bool fault_note_leaving(struct dsm *d, const struct pager_fault *f)
+{
+	uint64_t page = protocol_page(&d->protocol, f->granule);
+	struct fault_record *r = record_of(d, page);
+
+	if (r->page != page || r->tid != f->tid)
+		return true; /* displaced: the access tells */
+	if (cache_contended(&d->protocol, page))
+		r->cpu_ns = thread_cpu_ns(f->tid);
+	return !r->failed;
+}
+
 /* When the recall of a page of this record is obeyed at the latest. */
 static uint64_t give_up_ns(struct fault_record *r, uint64_t now_ns)
 {
@@ -99,6 +138,8 @@ bool fault_settled(struct dsm *d, uint64_t page)
 	now = clock_ns();
 	if (now >= give_up_ns(r, now))
 		return true;
+	if (is_inside(d, r->tid))
+		return false;
 	cpu = thread_cpu_ns(r->tid);
 	if (cpu == 0)
 		return true;
@@ -131,6 +172,12 @@ void fault_served(struct dsm *d, uint64_t page)
 		     clock_ns() - r->start_ns);
 }
 
+void fault_failed(struct dsm *d, uint64_t page)
+{
+	if (fault_waits(d, page))
+		record_of(d, page)->failed = true;
+}
+
 /* Pages to fetch behind this one: none until the thread goes on in order, then ever more. */
 static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_t page,
 			     const struct region *region)
@@ -154,6 +201,12 @@ static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_
 	return (unsigned)s->ahead;
 }
 
+/* Before the grant, so that the recall which is likely to follow finds it read. */
+static bool reads_clock(struct dsm *d, uint64_t page)
+{
+	return !d->pager->waits && cache_contended(&d->protocol, page);
+}
+
 static void record(struct dsm *d, const struct pager_fault *f, uint64_t page, uint64_t now_ns)
 {
 	struct fault_record *r = record_of(d, page);
@@ -165,9 +218,7 @@ static void record(struct dsm *d, const struct pager_fault *f, uint64_t page, ui
 		start = r->start_ns; /* it has been let look again */
 	*r = (struct fault_record){ .page = page,
 				    .start_ns = start,
-				    .cpu_ns = cache_contended(&d->protocol, page)
-						      ? thread_cpu_ns(f->tid)
-						      : 0,
+				    .cpu_ns = reads_clock(d, page) ? thread_cpu_ns(f->tid) : 0,
 				    .tid = f->tid,
 				    .write = f->write,
 				    .live = true };
@@ -183,7 +234,7 @@ static void park(struct dsm *d, const struct pager_fault *f)
 		q->parked[q->nparked++] = *f;
 }
 
-static void serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
+bool fault_serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 {
 	struct region *region = region_find(d, f->granule);
 	unsigned ahead;
@@ -193,7 +244,7 @@ static void serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 	trace_fault(f->granule, f->write, f->tid);
 	if (!region) { /* freed meanwhile: the access meets the bare reservation */
 		d->pager->ops->wake(d->pager, f->granule, 1);
-		return;
+		return true;
 	}
 	err = region_ask_home(d, f->granule / GRANULES_PER_BLOCK, true);
 	if (err < 0)
@@ -201,7 +252,7 @@ static void serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 	else if (err == 1)
 		park(d, f);
 	if (err != 0)
-		return;
+		return err > 0;
 	page = protocol_page(&d->protocol, f->granule);
 	if (d->contention)
 		contention_fault(d->contention, page,
@@ -210,7 +261,7 @@ static void serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 	ahead = stream_ahead(d, f, page, region);
 	record(d, f, page, now_ns);
 	if (f->write && !hold_may_write(&d->protocol, page, (uint64_t)f->tid))
-		return;
+		return true;
 	if (f->write)
 		cache_write(&d->protocol, page, ahead, true);
 	else
@@ -220,6 +271,7 @@ static void serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 		node_want(d, page, page + ((uint64_t)(ahead + 1) << region->page_shift), false);
 	if (f->write ? cache_can_write(&d->protocol, page) : cache_can_read(&d->protocol, page))
 		fault_served(d, page);
+	return true;
 }
 
 int faults_serve(struct dsm *d, uint64_t now_ns)
@@ -228,7 +280,9 @@ int faults_serve(struct dsm *d, uint64_t now_ns)
 	int n = d->pager->ops->faults(d->pager, f, PAGER_FAULTS_MAX);
 
 	for (int i = 0; i < n; i++)
-		serve(d, &f[i], now_ns);
+		fault_serve(d, &f[i], now_ns);
+	if (n > 0 && d->settings.fault_handler == FAULT_CORE)
+		follow_thread(&d->follow, f[n - 1].tid, now_ns);
 	return n < 0 ? 0 : n;
 }
 
@@ -241,7 +295,7 @@ void faults_rank_down(struct dsm *d)
 	for (unsigned i = 0; i < n; i++) {
 		struct pager_fault f = d->faults.parked[i];
 
-		serve(d, &f, clock_ns());
+		fault_serve(d, &f, clock_ns());
 	}
 }
 
@@ -255,7 +309,7 @@ void faults_unpark(struct dsm *d, uint64_t block)
 		struct pager_fault f = q->parked[i];
 
 		if (f.granule / GRANULES_PER_BLOCK == block)
-			serve(d, &f, clock_ns());
+			fault_serve(d, &f, clock_ns());
 		else
 			q->parked[q->nparked++] = f;
 	}

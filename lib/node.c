@@ -458,6 +458,7 @@ static void op_fail(void *env, uint64_t page, int err, unsigned blame)
 		       node_addr(d, page), strerror(err), blame);
 		if (blame < d->size)
 			rankset_add(&d->blamed, blame);
+		fault_failed(d, page);
 		d->pager->ops->poison(d->pager, page, granules);
 	} else {
 		/* A thread whose record was displaced faults again, and then has one. */

@@ -6,8 +6,9 @@
  * Threads: the agent serves faults, messages and timers; application threads enter by the public
  * calls and, while they wait, serve messages themselves. One lock, dsm->lock, guards everything
  * below it; there is no other lock. Nobody holds it across a wait. Under it nobody touches the
- * application mapping, takes a lock of the application's, calls stdio or malloc (the agent), or
- * blocks on another rank.
+ * application mapping or memory that a caller handed in (which may lie there), takes a lock of the
+ * application's, calls stdio or malloc (the agent), or blocks on another rank. So a thread that
+ * serves its own fault (fault_inline.c) can take it wherever its access was.
  */
 #ifndef DSM_NODE_H
 #define DSM_NODE_H
@@ -19,6 +20,7 @@
 
 #include "config.h"
 #include "fault.h"
+#include "follow.h"
 #include "launch.h"
 #include "pager.h"
 #include "pool.h"
@@ -98,7 +100,9 @@ struct dsm {
 	bool stop;
 	bool agent_asleep;
 	unsigned pollers; /* threads that poll messages while they wait */
-	uint64_t spin_ns; /* how long to poll before sleeping */
+	uint64_t spin_ns; /* how long a call polls before it sleeps */
+	uint64_t agent_spin_ns; /* and the agent */
+	struct follow follow; /* the agent's */
 	uint64_t backoff_ns; /* the agent's: see agent.c */
 	uint64_t no_poll_until_ns;
 	bool lock_moved; /* a lock has come here from another rank */

@@ -59,10 +59,29 @@ struct pager_ops {
 	void (*destroy)(struct pager *p);
 };
 
+/*
+ * Threads that serve their own faults (DSM_FAULT_HANDLER=inline): the kernel tells nobody, and
+ * raises SIGBUS in the thread. What wakes a thread that the kernel lets wait also changes the word
+ * here of each granule that it is about, while any thread waits.
+ */
+#define PAGER_WAIT_WORDS 1024u
+
+struct pager_waits {
+	uint32_t waiting; /* threads */
+	uint32_t asleep; /* of these, on their words, as futexes */
+	uint32_t word[PAGER_WAIT_WORDS]; /* by granule */
+};
+
 struct pager {
 	const struct pager_ops *ops;
 	int fd; /* readable when faults() has something to give */
+	struct pager_waits *waits; /* NULL: faults() tells of them */
 };
+
+static inline uint32_t *pager_wait_word(struct pager *p, uint64_t granule)
+{
+	return &p->waits->word[granule % PAGER_WAIT_WORDS];
+}
 
 /*
  * The pager on userfaultfd. Tries /dev/userfaultfd, then the system call, then user-mode-only with

@@ -27,10 +27,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -45,6 +48,7 @@
 struct pager_uffd {
 	struct pager pager;
 	struct space *space;
+	struct pager_waits waits;
 };
 
 static struct pager_uffd *uffd_of(struct pager *p)
@@ -81,6 +85,27 @@ static int range_ioctl(struct pager_uffd *u, unsigned long request, void *arg)
 	return EAGAIN;
 }
 
+/* Threads that wait for these granules may look again. Their own business where the kernel has them
+ * wait. */
+static void woken(struct pager_uffd *u, uint64_t granule, uint64_t n)
+{
+	struct pager_waits *w = u->pager.waits;
+
+	if (!w || !__atomic_load_n(&w->waiting, __ATOMIC_RELAXED))
+		return;
+	if (n > PAGER_WAIT_WORDS)
+		n = PAGER_WAIT_WORDS;
+	/* Sequentially consistent: either the change is seen by who goes to sleep, or who sleeps is
+	 * seen here. */
+	for (uint64_t i = 0; i < n; i++)
+		__atomic_fetch_add(pager_wait_word(&u->pager, granule + i), 1, __ATOMIC_SEQ_CST);
+	if (!__atomic_load_n(&w->asleep, __ATOMIC_SEQ_CST))
+		return;
+	for (uint64_t i = 0; i < n; i++)
+		syscall(SYS_futex, pager_wait_word(&u->pager, granule + i), FUTEX_WAKE_PRIVATE,
+			INT_MAX, NULL, NULL, 0);
+}
+
 static int pager_uffd_watch(struct pager *p, uint64_t granule, uint64_t n)
 {
 	struct pager_uffd *u = uffd_of(p);
@@ -105,6 +130,7 @@ static int pager_uffd_unwatch(struct pager *p, uint64_t granule, uint64_t n)
 	if (mprotect(granule_addr(u, granule), range.len, PROT_NONE))
 		return failed(u, errno, "mprotect", granule, n);
 	err = range_ioctl(u, UFFDIO_UNREGISTER, &range);
+	woken(u, granule, n);
 	return err ? failed(u, err, "UFFDIO_UNREGISTER", granule, n) : 0;
 }
 
@@ -112,8 +138,9 @@ static int pager_uffd_wake(struct pager *p, uint64_t granule, uint64_t n)
 {
 	struct pager_uffd *u = uffd_of(p);
 	struct uffdio_range range = range_of(u, granule, n);
-	int err = range_ioctl(u, UFFDIO_WAKE, &range);
+	int err = u->pager.waits ? 0 : range_ioctl(u, UFFDIO_WAKE, &range);
 
+	woken(u, granule, n);
 	return err ? failed(u, err, "UFFDIO_WAKE", granule, n) : 0;
 }
 
@@ -127,7 +154,10 @@ static int write_protect(struct pager_uffd *u, uint64_t granule, uint64_t n, uin
 
 static int pager_uffd_allow_write(struct pager *p, uint64_t granule, uint64_t n)
 {
-	return write_protect(uffd_of(p), granule, n, 0);
+	int err = write_protect(uffd_of(p), granule, n, 0);
+
+	woken(uffd_of(p), granule, n);
+	return err;
 }
 
 /* The kernel flushes the TLBs of all CPUs before it returns: no write is late. */
@@ -318,6 +348,7 @@ static int pager_uffd_map(struct pager *p, uint64_t granule, uint64_t n, bool wr
 	err = map_run(u, granule, n, writable, src);
 	if (err)
 		madvise(granule_addr(u, granule), n << GRANULE_SHIFT, MADV_DONTNEED);
+	woken(u, granule, n);
 	return err;
 }
 
@@ -343,6 +374,7 @@ static int pager_uffd_poison(struct pager *p, uint64_t granule, uint64_t n)
 			if (!done && (errno != EAGAIN || tries++ == TRIES_MAX))
 				return failed(u, errno, "UFFDIO_POISON", granule, n);
 		}
+		woken(u, granule, done);
 		granule += done;
 		n -= done;
 	}
@@ -356,6 +388,8 @@ static int pager_uffd_faults(struct pager *p, struct pager_fault *faults, int ma
 	int n = 0;
 	ssize_t len;
 
+	if (u->pager.waits)
+		return 0;
 	if (max > PAGER_FAULTS_MAX)
 		max = PAGER_FAULTS_MAX;
 	do {
@@ -405,20 +439,22 @@ static const struct pager_ops uffd_ops = {
 int pager_uffd_create(struct pager **pager, struct space *space, const struct settings *s)
 {
 	struct pager_uffd *u = calloc(1, sizeof(*u));
-	bool user_only = false;
+	bool user_only = false, by_signal = s->fault_handler == FAULT_INLINE;
 	int fd;
 
 	if (!u)
 		return error_set(ENOMEM, "no memory for the pager");
-	fd = uffd_open(s->uffd, &user_only);
+	fd = uffd_open(s->uffd, by_signal, &user_only);
 	if (fd < 0) {
 		free(u);
 		return fd;
 	}
 	u->pager.ops = &uffd_ops;
 	u->pager.fd = fd;
+	u->pager.waits = by_signal ? &u->waits : NULL;
 	u->space = space;
-	log_debug("pager: userfaultfd%s", user_only ? ", user mode only" : "");
+	log_debug("pager: userfaultfd%s%s", user_only ? ", user mode only" : "",
+		  by_signal ? ", by SIGBUS" : "");
 	*pager = &u->pager;
 	return 0;
 }

@@ -236,28 +236,28 @@ static int refuse_ways(const int errnos[WAYS])
 
 /* The features of an open way are checked on descriptors of their own before this one's handshake.
  */
-static int way_use(enum way way)
+static int way_use(enum way way, bool by_signal)
 {
+	uint64_t exist, needed = UFFD_NEEDED | (by_signal ? UFFD_FEATURE_SIGBUS : 0);
 	bool map_protected;
-	uint64_t exist;
 	int fd, err;
 
 	err = way_probe(way, &exist, &map_protected);
 	if (err)
 		return error_set_sys(-err, "userfaultfd does not answer (UFFDIO_API)");
-	if ((exist & UFFD_NEEDED) != UFFD_NEEDED || !map_protected)
-		return refuse_features(UFFD_NEEDED & ~exist);
+	if ((exist & needed) != needed || !map_protected)
+		return refuse_features(needed & ~exist);
 	fd = way_open(way);
 	if (fd < 0)
 		return error_set_sys(-fd, "cannot open userfaultfd again");
-	err = handshake(fd, UFFD_NEEDED | (exist & UFFD_WELCOME), &exist);
+	err = handshake(fd, needed | (exist & UFFD_WELCOME), &exist);
 	if (!err)
 		return fd;
 	close(fd);
 	return error_set_sys(-err, "userfaultfd does not enable the features that it has");
 }
 
-int uffd_open(enum uffd_kind kind, bool *user_only)
+int uffd_open(enum uffd_kind kind, bool by_signal, bool *user_only)
 {
 	enum way first = kind == UFFD_USER ? WAY_USER : WAY_DEVICE;
 	enum way last = kind == UFFD_KERNEL ? WAY_SYSCALL : WAY_USER;
@@ -272,14 +272,14 @@ int uffd_open(enum uffd_kind kind, bool *user_only)
 		}
 		close(fd);
 		*user_only = way == WAY_USER;
-		if (*user_only && kind == UFFD_AUTO)
+		if (*user_only && kind == UFFD_AUTO && !by_signal)
 			log_warn(
 				"userfaultfd in user mode only: read(2), write(2) and other system "
 				"calls fail with EFAULT on shared pages that are not here; call "
 				"dsm_acquire() before them, or set sysctl "
 				"vm.unprivileged_userfaultfd=1 or give this user access to "
 				"/dev/userfaultfd");
-		return way_use(way);
+		return way_use(way, by_signal);
 	}
 	return refuse_ways(errnos);
 }

@@ -63,8 +63,9 @@ struct uffdio_poison {
 /*
  * A userfaultfd with UFFD_NEEDED enabled, non-blocking and close-on-exec; *user_only says whether
  * accesses from inside system calls fail instead of being reported. Tries the ways that @kind
- * allows, best first. -EPERM, -ENOSYS: no way is open here. -EOPNOTSUPP: it lacks something.
+ * allows, best first. @by_signal: faults raise SIGBUS and are not reported. -EPERM, -ENOSYS: no way
+ * is open here. -EOPNOTSUPP: it lacks something.
  */
-int uffd_open(enum uffd_kind kind, bool *user_only);
+int uffd_open(enum uffd_kind kind, bool by_signal, bool *user_only);
 
 #endif

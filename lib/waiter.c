@@ -45,9 +45,9 @@ static void poller_leave(struct dsm *d)
 	node_unlock(d);
 }
 
-static void spin(struct dsm *d, const struct waiter *w, uint64_t until_ns)
+static void spin(struct dsm *d, const uint32_t *word, uint32_t value, uint64_t until_ns)
 {
-	for (unsigned i = 0; !waiter_is_done(w); i++) {
+	for (unsigned i = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) == value; i++) {
 		if (d->transport->ops->pending(d->transport)) {
 			if (pthread_mutex_trylock(&d->lock) == 0) {
 				agent_poll(d);
@@ -62,6 +62,13 @@ static void spin(struct dsm *d, const struct waiter *w, uint64_t until_ns)
 		if (i % 16 == 0 && clock_ns() >= until_ns)
 			return;
 	}
+}
+
+void waiter_poll(struct dsm *dsm, const uint32_t *word, uint32_t value, uint64_t until_ns)
+{
+	poller_enter(dsm);
+	spin(dsm, word, value, until_ns);
+	poller_leave(dsm);
 }
 
 /* Sleep until done; false at the deadline. */
@@ -93,11 +100,8 @@ int waiter_wait(struct dsm *dsm, struct waiter *w, uint64_t deadline_ns)
 	until = now + dsm->spin_ns;
 	if (until > deadline_ns)
 		until = deadline_ns;
-	if (until > now && dsm->size > 1) {
-		poller_enter(dsm);
-		spin(dsm, w, until);
-		poller_leave(dsm);
-	}
+	if (until > now && dsm->size > 1)
+		waiter_poll(dsm, &w->done, WAITING, until);
 	if (waiter_is_done(w))
 		return 0;
 	return sleep_until_done(w, deadline_ns) ? 0 : -ETIMEDOUT;

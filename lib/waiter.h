@@ -39,4 +39,7 @@ void waiter_complete(struct waiter *w, int result);
  */
 int waiter_wait(struct dsm *dsm, struct waiter *w, uint64_t deadline_ns);
 
+/* Drive the node's progress while *word is value, until until_ns. Without the node's lock. */
+void waiter_poll(struct dsm *dsm, const uint32_t *word, uint32_t value, uint64_t until_ns);
+
 #endif

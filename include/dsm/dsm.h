@@ -65,6 +65,7 @@ struct dsm_config {
 	const char *prefetch; /* DSM_PREFETCH: most pages fetched ahead of a stream; 0: none */
 	const char *stats; /* DSM_STATS: 1: print statistics at dsm_fini(); pages: and contention */
 	const char *rdma_device; /* DSM_RDMA_DEVICE: device, device:port, interface or address */
+	const char *fault_handler; /* DSM_FAULT_HANDLER: agent, core, inline */
 };
 
 /*

@@ -172,6 +172,7 @@ static void config_load__program_overrides_default(void **state)
 		.prefetch = "0",
 		.stats = "1",
 		.rdma_device = "rxe0:1",
+		.fault_handler = "inline",
 	};
 	struct settings s;
 	size_t count;
@@ -197,6 +198,7 @@ static void config_load__program_overrides_default(void **state)
 	assert_int_equal(s.prefetch_pages, 0);
 	assert_int_equal(s.stats, STATS_SUM);
 	assert_string_equal(s.rdma_device, "rxe0:1");
+	assert_int_equal(s.fault_handler, FAULT_INLINE);
 	config_rows(&count);
 	for (size_t i = 0; i < count; i++)
 		assert_int_equal(config_source_of(i), CONFIG_PROGRAM);
@@ -375,6 +377,8 @@ static void parse_choice__any_case(void **state)
 	assert_refused("DSM_LOG", "inf");
 	assert_taken("DSM_TRANSPORT", "Verbs", "verbs");
 	assert_refused("DSM_TRANSPORT", "tcp");
+	assert_taken("DSM_FAULT_HANDLER", "Core", "core");
+	assert_refused("DSM_FAULT_HANDLER", "signal");
 	assert_refused("DSM_LAUNCH", "2");
 }
 

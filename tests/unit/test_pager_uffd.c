@@ -170,6 +170,7 @@ static void expect_fault(struct fixture *f, uint64_t granule, bool write)
 
 	assert_int_equal(fault.granule, granule);
 	assert_int_equal(fault.write, write);
+	assert_int_equal(fault.offset, 7);
 	assert_int_equal(fault.tid, f->toucher.tid);
 }
 
@@ -223,10 +224,10 @@ static int map(struct fixture *f, uint64_t granule, uint64_t n, bool writable, c
 	return f->ops->map(f->pager, granule, n, writable, src, frames);
 }
 
-static int setup_kind(void **state, enum uffd_kind kind)
+static int setup_kind(void **state, enum uffd_kind kind, enum fault_kind handler)
 {
 	static struct fixture f;
-	struct settings settings = { .uffd = kind };
+	struct settings settings = { .uffd = kind, .fault_handler = handler };
 
 	memset(&f, 0, sizeof(f));
 	for (size_t i = 0; i < sizeof(f.src); i++)
@@ -243,12 +244,17 @@ static int setup_kind(void **state, enum uffd_kind kind)
 
 static int setup(void **state)
 {
-	return setup_kind(state, UFFD_AUTO);
+	return setup_kind(state, UFFD_AUTO, FAULT_AGENT);
 }
 
 static int setup_user(void **state)
 {
-	return setup_kind(state, UFFD_USER);
+	return setup_kind(state, UFFD_USER, FAULT_AGENT);
+}
+
+static int setup_signal(void **state)
+{
+	return setup_kind(state, UFFD_AUTO, FAULT_INLINE);
 }
 
 /* Ending the pager lets go a toucher that a failed test left waiting. */
@@ -737,6 +743,60 @@ static void watch__says_what_cannot_be_watched(void **state)
 	assert_int_equal(touch_end(f), 1);
 }
 
+static void expect_signal(struct fixture *f, enum touch touch, uint64_t granule)
+{
+	touch_begin(f, touch, granule, 0);
+	touch_end(f);
+	assert_int_equal(f->toucher.result, touch == TOUCH_SYSCALL ? -EFAULT : -SIGBUS);
+	expect_no_fault(f);
+}
+
+/* Every kind of fault is a signal, and none an event; what is mapped works as ever. */
+static void signal__comes_instead_of_an_event(void **state)
+{
+	struct fixture *f = *state;
+
+	expect_signal(f, TOUCH_READ, 3);
+	expect_signal(f, TOUCH_WRITE, 3);
+	expect_signal(f, TOUCH_SYSCALL, 3);
+	assert_int_equal(map(f, 3, 2, false, f->src, false), 0);
+	assert_int_equal(read_freely(f, 3), 1);
+	expect_signal(f, TOUCH_WRITE, 4);
+	assert_int_equal(f->ops->allow_write(f->pager, 4, 1), 0);
+	write_freely(f, 4, 9);
+	assert_int_equal(f->ops->zap(f->pager, 3, 2), 0);
+	expect_signal(f, TOUCH_READ, 4);
+	assert_int_equal(map(f, 3, 2, true, NULL, true), 0);
+	assert_int_equal(read_freely(f, 4), 9);
+}
+
+/* What lets threads go on changes the words of its granules, and only while somebody waits. */
+static void signal__words_change_for_those_who_wait(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t before[8], *word;
+
+	for (unsigned waiting = 0; waiting < 2; waiting++) {
+		f->pager->waits->waiting = waiting;
+		for (uint64_t g = 0; g < 8; g++)
+			before[g] = *pager_wait_word(f->pager, g);
+		assert_int_equal(map(f, 0, 2, false, f->src, false), 0);
+		assert_int_equal(f->ops->allow_write(f->pager, 0, 1), 0);
+		assert_int_equal(f->ops->poison(f->pager, 2, 2), 0);
+		assert_int_equal(f->ops->wake(f->pager, 4, 1), 0);
+		assert_int_equal(f->ops->zap(f->pager, 0, 4), 0);
+		assert_int_equal(f->ops->forbid_write(f->pager, 0, 8), 0);
+		assert_int_equal(f->ops->drop(f->pager, 0, 8), 0);
+		for (uint64_t g = 0; g < 8; g++) {
+			word = pager_wait_word(f->pager, g);
+			if (waiting && g < 5)
+				assert_int_not_equal(*word, before[g]);
+			else
+				assert_int_equal(*word, before[g]);
+		}
+	}
+}
+
 /* The exit status of a child without privilege that asks for full userfaultfd: 0 if it is refused
  * with the remedies named, SKIP_STATUS if it gets one. */
 static int open_without_privilege(void)
@@ -746,13 +806,13 @@ static int open_without_privilege(void)
 
 	if (setgid(65534) || setuid(65534))
 		return SKIP_STATUS;
-	fd = uffd_open(UFFD_KERNEL, &user_only);
+	fd = uffd_open(UFFD_KERNEL, false, &user_only);
 	if (fd >= 0)
 		return SKIP_STATUS;
 	if (fd != -EPERM || !strstr(error_text(), "/dev/userfaultfd") ||
 	    !strstr(error_text(), "vm.unprivileged_userfaultfd=1"))
 		return 1;
-	fd = uffd_open(UFFD_USER, &user_only);
+	fd = uffd_open(UFFD_USER, false, &user_only);
 	return fd >= 0 && user_only ? 0 : 2;
 }
 
@@ -803,8 +863,9 @@ static void feature_names__fits_its_buffer(void **state)
 	assert_int_equal(buf[8], 'x');
 }
 
-#define fixture_test(f)      cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define fixture_test_user(f) cmocka_unit_test_setup_teardown(f, setup_user, teardown)
+#define fixture_test(f)        cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define fixture_test_user(f)   cmocka_unit_test_setup_teardown(f, setup_user, teardown)
+#define fixture_test_signal(f) cmocka_unit_test_setup_teardown(f, setup_signal, teardown)
 
 int main(void)
 {
@@ -836,6 +897,8 @@ int main(void)
 		fixture_test_user(syscall_access__fails_in_user_mode_unless_mapped),
 		fixture_test(unwatch__turns_a_waiting_thread_away),
 		fixture_test(watch__says_what_cannot_be_watched),
+		fixture_test_signal(signal__comes_instead_of_an_event),
+		fixture_test_signal(signal__words_change_for_those_who_wait),
 		cmocka_unit_test(open__without_privilege_names_the_remedies),
 		cmocka_unit_test(probe__finds_what_the_pager_needs),
 		cmocka_unit_test(feature_names__fits_its_buffer),
@@ -848,7 +911,7 @@ int main(void)
 		       "make it switch\n");
 		return SKIP_STATUS;
 	}
-	fd = uffd_open(UFFD_AUTO, &user_only);
+	fd = uffd_open(UFFD_AUTO, false, &user_only);
 	if (fd < 0) {
 		printf("skipped: %s\n", error_text());
 		return SKIP_STATUS;
