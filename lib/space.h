@@ -41,7 +41,7 @@ struct space {
 	/* Where some ranks reach this one through a network adapter, see below; else NULL. */
 	uint8_t *wire;
 	uint64_t wire_stride; /* bytes of a block's window in it */
-	uint64_t *taken; /* rank_words words a granule */
+	uint64_t *taken; /* as the words of the readers in all windows */
 	const struct rankset *wire_ranks; /* who they are */
 	/* Those of them who do remote atomics on this rank's memory by adapter; NULL: nobody. */
 	const struct rankset *wire_atomics;
@@ -88,36 +88,69 @@ static inline uint64_t *segment_readers(const struct space *s, uint8_t *segment,
 /*
  * Readers that come through a network adapter.
  *
- * An adapter's atomics are not atomic against a processor's, so they have readers words of their
- * own, at the front of each block's window (verbs_window.h), to which nobody but the adapter
- * writes: not even the home, which keeps beside them, in taken, how far it has counted. Every rank
- * adds its bit at most once between two takings (R2), so that the difference of the two words is
- * exactly the set of bits added since, whatever their sum has carried or wrapped; and taking it is
- * one plain load. Only the home may ask, and only of own blocks.
+ * Each such rank has words of its own at the front of a block's window (verbs_window.h), a bit a
+ * granule, which it alone writes, by a write of its adapter: to register as a reader of pages it
+ * turns their bits over, all that are in a word, or in neighbouring words, at once. The home writes
+ * nothing there, but keeps beside it, in taken, how each bit was when it last looked. A rank turns
+ * a bit over at most once between two takings (R2), so a bit that differs is a reader, and taking
+ * it is to note it. So no atomics are needed; nor does it matter in which pieces a word arrives,
+ * since other bits than those turned over keep their value. Only the home may ask, and only of own
+ * blocks.
  */
-static inline uint64_t *space_wire_readers(const struct space *s, uint64_t granule)
+#define WIRE_WORDS ((GRANULES_PER_BLOCK + 63) / 64) /* of a rank in a block */
+
+/* Where the word of a granule is among all words of a block's readers. */
+static inline uint64_t space_wire_index(uint64_t granule, unsigned rank)
+{
+	return rank * WIRE_WORDS + granule % GRANULES_PER_BLOCK / 64;
+}
+
+static inline uint64_t *space_wire_readers(const struct space *s, uint64_t granule, unsigned rank)
 {
 	uint8_t *window = s->wire + granule / GRANULES_PER_BLOCK * s->wire_stride;
 
-	return (uint64_t *)window + granule % GRANULES_PER_BLOCK * s->rank_words;
+	return (uint64_t *)window + space_wire_index(granule, rank);
 }
 
-static inline uint64_t space_wire_peek(const struct space *s, uint64_t granule, unsigned word)
+static inline uint64_t *space_wire_taken(const struct space *s, uint64_t granule, unsigned rank)
 {
+	uint64_t block = granule / GRANULES_PER_BLOCK;
+
+	return s->taken + block * s->rank_words * 64 * WIRE_WORDS + space_wire_index(granule, rank);
+}
+
+static inline bool space_wire_is_reader(const struct space *s, uint64_t granule, unsigned rank)
+{
+	uint64_t *word = space_wire_readers(s, granule, rank);
+
+	maintenance_device_wrote(s->maintenance, MAINTENANCE_READERS, word, sizeof(*word));
+	return (__atomic_load_n(word, __ATOMIC_SEQ_CST) ^ *space_wire_taken(s, granule, rank)) >>
+		       granule % 64 &
+	       1;
+}
+
+/* The readers among ranks 64 * i to 64 * i + 63. */
+static inline uint64_t space_wire_peek(const struct space *s, uint64_t granule, unsigned i)
+{
+	uint64_t bits = 0;
+
 	if (!s->wire)
 		return 0;
-	maintenance_device_wrote(s->maintenance, MAINTENANCE_READERS,
-				 space_wire_readers(s, granule) + word, sizeof(uint64_t));
-	return __atomic_load_n(space_wire_readers(s, granule) + word, __ATOMIC_SEQ_CST) -
-	       s->taken[granule * s->rank_words + word];
+	for (uint64_t left = s->wire_ranks->word[i]; left; left &= left - 1) {
+		unsigned bit = (unsigned)__builtin_ctzll(left);
+
+		bits |= (uint64_t)space_wire_is_reader(s, granule, 64 * i + bit) << bit;
+	}
+	return bits;
 }
 
-static inline uint64_t space_wire_take(const struct space *s, uint64_t granule, unsigned word)
+static inline uint64_t space_wire_take(const struct space *s, uint64_t granule, unsigned i)
 {
-	uint64_t bits = space_wire_peek(s, granule, word);
+	uint64_t bits = space_wire_peek(s, granule, i);
 
-	if (bits)
-		s->taken[granule * s->rank_words + word] += bits;
+	for (uint64_t left = bits; left; left &= left - 1)
+		*space_wire_taken(s, granule, 64 * i + (unsigned)__builtin_ctzll(left)) ^=
+			1ull << granule % 64;
 	return bits;
 }
 

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See verbs_chain.h. The order is what matters: all fetch-adds, then the grants, then the data. A
- * reliable connection executes them in it at the home, so that each page's bit is set before its
- * grant is read (R1), and its data read after. One read takes the grants of all pages, with the
- * unused words between them if pages are large; it is cheaper than one read a page.
+ * See verbs_chain.h. The order is what matters: the readers words, then the grants, then the data.
+ * A reliable connection executes them in it at the home, so that each page's bit is there before
+ * its grant is read (R1), and its data read after. One request takes the readers words of all
+ * pages, and one their grants, with the unused words between them if pages are large; it is cheaper
+ * than one a page.
  *
- * No request carries IBV_SEND_FENCE: reads and atomics of one connection are executed in order
- * without it, and soft-RoCE has been seen to stall on it for good.
+ * No request carries IBV_SEND_FENCE: it makes a request wait for earlier reads, which this order
+ * does not need, and soft-RoCE has been seen to stall on it for good.
  */
 #include "verbs_chain.h"
 
@@ -25,26 +26,17 @@ static size_t grants_bytes(unsigned n, unsigned shift)
 
 size_t verbs_chain_bytes(unsigned n, unsigned shift)
 {
-	return data_bytes(n, shift) + grants_bytes(n, shift) + n * sizeof(uint64_t);
+	return data_bytes(n, shift) + grants_bytes(n, shift);
 }
 
-unsigned verbs_chain_length(uint64_t add)
+static void write_init(const struct verbs_chain *c, struct ibv_send_wr *wr, struct ibv_sge *sge)
 {
-	return (unsigned)__builtin_popcountll(add) + 2;
-}
-
-static void add_init(const struct verbs_chain *c, unsigned i, struct ibv_send_wr *wr,
-		     struct ibv_sge *sge)
-{
-	uint8_t *before = c->landing + data_bytes(c->n, c->shift) + grants_bytes(c->n, c->shift);
-
-	*sge = (struct ibv_sge){ .addr = (uintptr_t)(before + i * sizeof(uint64_t)),
-				 .length = sizeof(uint64_t),
-				 .lkey = c->lkey };
-	wr->opcode = IBV_WR_ATOMIC_FETCH_AND_ADD;
-	wr->wr.atomic.remote_addr = c->readers + ((uint64_t)i << c->shift) * c->readers_stride;
-	wr->wr.atomic.compare_add = c->bit;
-	wr->wr.atomic.rkey = c->rkey;
+	*sge = (struct ibv_sge){ .addr = (uintptr_t)c->words,
+				 .length = (uint32_t)(c->nwords * sizeof(*c->words)) };
+	wr->opcode = IBV_WR_RDMA_WRITE;
+	wr->wr.rdma.remote_addr = c->readers;
+	wr->wr.rdma.rkey = c->rkey;
+	wr->send_flags = IBV_SEND_INLINE;
 }
 
 static void read_init(const struct verbs_chain *c, uint64_t remote, uint8_t *to, size_t len_bytes,
@@ -64,18 +56,17 @@ unsigned verbs_chain_build(const struct verbs_chain *c, struct ibv_send_wr *wr, 
 	unsigned k = 0;
 
 	memset(wr, 0, VERBS_CHAIN_MAX * sizeof(*wr));
-	for (unsigned i = 0; i < c->n; i++)
-		if (c->add >> i & 1) {
-			add_init(c, i, &wr[k], &sge[k]);
-			k++;
-		}
+	if (c->nwords) {
+		write_init(c, &wr[k], &sge[k]);
+		k++;
+	}
 	read_init(c, c->grants, c->landing + data, grants_bytes(c->n, c->shift), &wr[k], &sge[k]);
 	k++;
 	read_init(c, c->pages, c->landing, data, &wr[k], &sge[k]);
 	k++;
 	for (unsigned i = 0; i < k; i++) {
 		wr[i].wr_id = i + 1 < k ? c->other_id : c->last_id;
-		wr[i].send_flags = i + 1 < k ? 0 : IBV_SEND_SIGNALED;
+		wr[i].send_flags |= i + 1 < k ? 0 : IBV_SEND_SIGNALED;
 		wr[i].next = i + 1 < k ? &wr[i + 1] : NULL;
 		wr[i].sg_list = &sge[i];
 		wr[i].num_sge = 1;

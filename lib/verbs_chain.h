@@ -11,22 +11,21 @@
 
 #include "transport.h"
 
-/* One fetch-add a page, one read of all grants words, one of all data. */
-#define VERBS_CHAIN_MAX (TRANSPORT_FETCH_MAX + 2u)
+/* One write of readers words, one read of all grants words, one of all data. */
+#define VERBS_CHAIN_MAX 3u
 
 struct verbs_chain {
 	/* at the home */
-	uint64_t readers; /* address of the first page's readers word */
-	uint64_t grants; /* of its grants word */
+	uint64_t readers; /* address of the first readers word that is written */
+	uint64_t grants; /* of the first page's grants word */
 	uint64_t pages; /* of its data */
-	uint64_t readers_stride; /* bytes between the readers words of two granules */
 	uint32_t rkey;
 	/* what is asked for */
 	unsigned n;
 	unsigned shift;
-	uint64_t add;
-	uint64_t bit;
-	/* here: data, then the grants words, then what the fetch-adds return */
+	const uint64_t *words; /* readers words, which the adapter takes with the request */
+	unsigned nwords; /* 0: the rank is registered for all pages */
+	/* here: data, then the grants words */
 	uint8_t *landing;
 	uint32_t lkey;
 	/* what completions carry: of the last request, which alone is signalled, and of the others
@@ -41,9 +40,6 @@ size_t verbs_chain_bytes(unsigned n, unsigned shift);
 /* Fill wr[] and sge[] (VERBS_CHAIN_MAX each), linked in order; returns their number. */
 unsigned verbs_chain_build(const struct verbs_chain *c, struct ibv_send_wr *wr,
 			   struct ibv_sge *sge);
-
-/* How many there would be. */
-unsigned verbs_chain_length(uint64_t add);
 
 /* The grants word of page i, when the chain is complete. */
 uint64_t verbs_chain_grant(const uint8_t *landing, unsigned n, unsigned shift, unsigned i);

@@ -75,6 +75,7 @@ static bool describe(struct verbs_device *d, struct ibv_context *context, unsign
 	d->active = p.state == IBV_PORT_ACTIVE;
 	d->ethernet = p.link_layer == IBV_LINK_LAYER_ETHERNET;
 	d->atomics = attr.atomic_cap != IBV_ATOMIC_NONE;
+	d->ordered = context->device->transport_type != IBV_TRANSPORT_IWARP;
 	d->rd_atomic_max = (unsigned)attr.max_qp_rd_atom;
 	d->rd_init_max = (unsigned)attr.max_qp_init_rd_atom;
 	d->sends_max = (unsigned)attr.max_qp_wr;

@@ -26,6 +26,7 @@ struct verbs_device {
 	bool active; /* the port is up */
 	bool ethernet; /* RoCE, not InfiniBand */
 	bool atomics; /* it does remote atomics */
+	bool ordered; /* its reads see the writes of the same connection before them: not iWARP */
 	unsigned rd_atomic_max; /* reads and atomics under way, as it executes and as it starts them
 				 */
 	unsigned rd_init_max;

@@ -91,6 +91,7 @@ void verbs_hello_take(struct transport_verbs *v, struct verbs_peer *peer,
 	peer->table = h->table;
 	peer->table_rkey = h->table_rkey;
 	peer->atomics = h->atomics && v->device.atomics;
+	peer->ordered = v->device.ordered; /* and so the peer's, which speaks to it */
 }
 
 /* Of the token, so that it is not sent where anybody may listen. */

@@ -35,7 +35,8 @@
 #define VERBS_WINDOW   64u
 #define VERBS_RECEIVES (VERBS_WINDOW + VERBS_CREDIT_SPARE)
 /* Work requests of a send queue, if the device has as many. */
-#define VERBS_SENDS 512u
+#define VERBS_SENDS     512u
+#define VERBS_SENDS_MIN 16u
 /* The same of the connection to itself: one operation is under way on it at a time. */
 #define VERBS_SELF_SENDS 4u
 /* Messages that wait for one peer. */
@@ -114,6 +115,7 @@ struct verbs_peer {
 	enum verbs_state state;
 	bool broken; /* the next poll() declares it down */
 	bool atomics; /* both ends' adapters do them */
+	bool ordered; /* a read sees the writes before it */
 	bool beating; /* a sign of life is awaited */
 	bool asking; /* the rkey of a block is being read */
 	char address[64];
@@ -177,6 +179,7 @@ struct transport_verbs {
 	uint64_t window_bytes; /* of one block */
 	struct ibv_mr **mr; /* by block */
 	uint64_t *rkeys; /* of others' blocks, as in their tables */
+	uint64_t *registered; /* WIRE_WORDS a block of others: what was last written there */
 
 	struct pool op_pool;
 	struct pool queue_pool;

@@ -115,7 +115,7 @@ static int create_queue(struct transport_verbs *v)
 	v->sends = VERBS_SENDS < v->device.sends_max ? VERBS_SENDS : v->device.sends_max;
 	if (v->sends + VERBS_RECEIVES > most)
 		v->sends = most > VERBS_RECEIVES ? most - VERBS_RECEIVES : 0;
-	if (v->sends < VERBS_CHAIN_MAX)
+	if (v->sends < VERBS_SENDS_MIN)
 		return error_set(ENOSPC,
 				 "RDMA device %s has completion queues of %u entries, too few for "
 				 "%u peers",

@@ -60,33 +60,106 @@ bool verbs_post(struct transport_verbs *v, struct verbs_op *op, struct ibv_send_
 	return true;
 }
 
+/* Wait until the adapter has made room for a write. */
+static struct verbs_op *make_room(struct transport_verbs *v, unsigned rank, size_t len_bytes)
+{
+	struct verbs_op *op = verbs_op_new(v, OP_WRITE, rank);
+	struct verbs_peer *peer = &v->peers[rank];
+	uint64_t deadline_ns = 0;
+
+	while (op && !peer->broken) {
+		if (peer->sends_free && verbs_op_buffer(op, &v->staging, len_bytes))
+			return op;
+		if (!verbs_reap(v))
+			sched_yield();
+		if (!deadline_ns)
+			deadline_ns = clock_ns() + v->timeout_ns;
+		else if (clock_ns() > deadline_ns)
+			verbs_mark_broken(v, rank, "the adapter finishes nothing any more");
+	}
+	if (!op)
+		verbs_mark_broken(v, rank, "no memory to write to it");
+	else
+		verbs_op_free(v, op);
+	return NULL;
+}
+
+/* Post a write of what is copied into the operation's buffer. */
+static bool post_write(struct transport_verbs *v, struct verbs_op *op, const void *from,
+		       uint64_t remote, uint32_t rkey, size_t len_bytes)
+{
+	struct ibv_sge sge = { .addr = (uintptr_t)op->buffer,
+			       .length = (uint32_t)len_bytes,
+			       .lkey = v->buffers_mr->lkey };
+	struct ibv_send_wr wr = { .sg_list = &sge,
+				  .num_sge = 1,
+				  .opcode = IBV_WR_RDMA_WRITE,
+				  .send_flags = IBV_SEND_SIGNALED,
+				  .wr.rdma = { remote, rkey },
+				  .wr_id = verbs_last_id(op) };
+
+	memcpy(op->buffer, from, len_bytes);
+	maintenance_device_reads(&v->maintenance, MAINTENANCE_STAGING, op->buffer, len_bytes);
+	return verbs_post(v, op, &wr, 1);
+}
+
 /*
  * What reads
  */
 
-static bool post_chain(struct transport_verbs *v, struct verbs_op *op, uint32_t rkey)
+/* Turn over the bits of those pages that are to be registered for. *words receives the words that
+ * have any, from the first to the last; returns their number; *granule is one of the first. */
+static unsigned turn_over(struct transport_verbs *v, const struct transport_fetch *f,
+			  uint64_t *words, uint64_t *granule)
+{
+	unsigned first = (unsigned)__builtin_ctzll(f->add);
+	unsigned last = 63u - (unsigned)__builtin_clzll(f->add), n;
+	uint64_t block = f->granule / GRANULES_PER_BLOCK, *own;
+
+	for (unsigned i = first; i <= last; i++) {
+		uint64_t g = f->granule + ((uint64_t)i << f->shift);
+
+		own = v->registered + block * WIRE_WORDS + g % GRANULES_PER_BLOCK / 64;
+		*own ^= (f->add >> i & 1) << g % 64;
+	}
+	*granule = f->granule + ((uint64_t)first << f->shift);
+	n = (unsigned)((f->granule + ((uint64_t)last << f->shift)) / 64 - *granule / 64) + 1;
+	own = v->registered + block * WIRE_WORDS + *granule % GRANULES_PER_BLOCK / 64;
+	memcpy(words, own, n * sizeof(*words));
+	return n;
+}
+
+/* @before: an operation that writes the readers words before the chain, or NULL. */
+static bool post_chain(struct transport_verbs *v, struct verbs_op *op, struct verbs_op *before,
+		       uint32_t rkey)
 {
 	struct ibv_send_wr wr[VERBS_CHAIN_MAX];
 	struct ibv_sge sge[VERBS_CHAIN_MAX];
 	const struct transport_fetch *f = op->fetch;
 	const struct space *s = v->p.space;
-	uint64_t at = verbs_window_at(v, op->rank, f->granule);
+	uint64_t at = verbs_window_at(v, op->rank, f->granule), words[WIRE_WORDS], first;
 	struct verbs_chain chain = {
-		.readers = at + verbs_window_readers(s, f->granule, v->p.rank / 64),
 		.grants = at + verbs_window_grants(s, f->granule),
 		.pages = at + verbs_window_pages(s, f->granule),
-		.readers_stride = s->rank_words * sizeof(uint64_t),
 		.rkey = rkey,
 		.n = f->n,
 		.shift = f->shift,
-		.add = f->add,
-		.bit = 1ull << v->p.rank % 64,
 		.landing = op->buffer,
 		.lkey = v->buffers_mr->lkey,
+		.words = words,
 		.last_id = verbs_last_id(op),
 		.other_id = (uintptr_t)op | VERBS_ID_OP,
 	};
 
+	if (f->add) {
+		chain.nwords = turn_over(v, f, words, &first);
+		chain.readers = at + verbs_window_readers(first, v->p.rank);
+	}
+	if (before) {
+		(void)post_write(v, before, words, chain.readers, rkey,
+				 chain.nwords * sizeof(*words));
+		chain.nwords = 0;
+	}
 	return verbs_post(v, op, wr, verbs_chain_build(&chain, wr, sge));
 }
 
@@ -121,11 +194,31 @@ void verbs_ask_rkey(struct transport_verbs *v, unsigned rank, uint64_t block)
 				 &verbs_scratch(v, rank)[1], v->fixed_mr->lkey, sizeof(uint64_t));
 }
 
-static size_t landing_bytes(const struct verbs_op *op)
+/* Start the first chain that waits. What it writes is what this rank is registered for when it is
+ * posted, so nothing may be waited for in between. False: it has to wait on. */
+static bool start_chain(struct transport_verbs *v, struct verbs_peer *peer, struct verbs_op *op,
+			uint32_t rkey)
 {
-	if (op->kind == OP_PULL)
-		return op->buffer_bytes;
-	return verbs_chain_bytes(op->fetch->n, op->fetch->shift);
+	size_t len_bytes = WIRE_WORDS * sizeof(uint64_t);
+	struct verbs_op *before = NULL;
+
+	if (peer->sends_free < VERBS_CHAIN_MAX)
+		return false;
+	/* Few adapters do not take so little with a request. */
+	if (op->fetch->add && v->inline_bytes < len_bytes) {
+		before = verbs_op_new(v, OP_WRITE, op->rank);
+		if (!before || !verbs_op_buffer(before, &v->staging, len_bytes))
+			goto err_no_room;
+	}
+	if (!verbs_op_buffer(op, &v->landing, verbs_chain_bytes(op->fetch->n, op->fetch->shift)))
+		goto err_no_room;
+	cds_list_del(&op->link);
+	return post_chain(v, op, before, rkey);
+
+err_no_room:
+	if (before)
+		verbs_op_free(v, before);
+	return false;
 }
 
 /* Start the first operation that waits. False: it has to wait on. */
@@ -137,12 +230,11 @@ static bool start_first(struct transport_verbs *v, struct verbs_peer *peer, stru
 		verbs_ask_rkey(v, op->rank, op->granule / GRANULES_PER_BLOCK);
 		return false;
 	}
-	if (peer->sends_free < (op->kind == OP_FETCH ? verbs_chain_length(op->fetch->add) : 1) ||
-	    !verbs_op_buffer(op, &v->landing, landing_bytes(op)))
+	if (op->kind == OP_FETCH)
+		return start_chain(v, peer, op, (uint32_t)key);
+	if (!peer->sends_free || !verbs_op_buffer(op, &v->landing, op->buffer_bytes))
 		return false;
 	cds_list_del(&op->link);
-	if (op->kind == OP_FETCH)
-		return post_chain(v, op, (uint32_t)key);
 	return post_read(v, op,
 			 verbs_window_at(v, op->rank, op->granule) +
 				 verbs_window_pages(v->p.space, op->granule),
@@ -179,7 +271,7 @@ int verbs_fetch(struct transport *t, struct transport_fetch *f)
 		return fetch_own(v, f);
 	if (verbs_is_down(v, f->rank))
 		return verbs_err_down(f->rank);
-	if (f->add && !v->peers[f->rank].atomics)
+	if (f->add && !v->peers[f->rank].ordered)
 		return -EAGAIN;
 	op = verbs_op_new(v, OP_FETCH, f->rank);
 	if (!op)
@@ -243,55 +335,12 @@ int verbs_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_
 	return 0;
 }
 
-/* Wait until the adapter has made room for a write. */
-static struct verbs_op *make_room(struct transport_verbs *v, unsigned rank, size_t len_bytes)
-{
-	struct verbs_op *op = verbs_op_new(v, OP_WRITE, rank);
-	struct verbs_peer *peer = &v->peers[rank];
-	uint64_t deadline_ns = 0;
-
-	while (op && !peer->broken) {
-		if (peer->sends_free && verbs_op_buffer(op, &v->staging, len_bytes))
-			return op;
-		if (!verbs_reap(v))
-			sched_yield();
-		if (!deadline_ns)
-			deadline_ns = clock_ns() + v->timeout_ns;
-		else if (clock_ns() > deadline_ns)
-			verbs_mark_broken(v, rank, "the adapter finishes nothing any more");
-	}
-	if (!op)
-		verbs_mark_broken(v, rank, "no memory to write to it");
-	else
-		verbs_op_free(v, op);
-	return NULL;
-}
-
-static bool write_piece(struct transport_verbs *v, unsigned rank, const uint8_t *from,
-			uint64_t remote, uint32_t rkey, size_t len_bytes)
-{
-	struct ibv_sge sge = { .length = (uint32_t)len_bytes, .lkey = v->buffers_mr->lkey };
-	struct ibv_send_wr wr = { .sg_list = &sge,
-				  .num_sge = 1,
-				  .opcode = IBV_WR_RDMA_WRITE,
-				  .send_flags = IBV_SEND_SIGNALED,
-				  .wr.rdma = { remote, rkey } };
-	struct verbs_op *op = make_room(v, rank, len_bytes);
-
-	if (!op)
-		return false;
-	memcpy(op->buffer, from, len_bytes);
-	maintenance_device_reads(&v->maintenance, MAINTENANCE_STAGING, op->buffer, len_bytes);
-	sge.addr = (uintptr_t)op->buffer;
-	wr.wr_id = verbs_last_id(op);
-	return verbs_post(v, op, &wr, 1);
-}
-
 int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
 {
 	struct transport_verbs *v = verbs_of(t);
 	uint64_t key = v->rkeys[granule / GRANULES_PER_BLOCK];
 	const uint8_t *from = segment_page(v->p.space->alias, granule);
+	struct verbs_op *op;
 	uint64_t to;
 
 	if (rank == v->p.rank)
@@ -305,7 +354,8 @@ int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len
 	to = verbs_window_at(v, rank, granule) + verbs_window_pages(v->p.space, granule);
 	for (size_t at = 0, piece; at < len_bytes; at += piece) {
 		piece = len_bytes - at < WRITE_PIECE ? len_bytes - at : WRITE_PIECE;
-		if (!write_piece(v, rank, from + at, to + at, (uint32_t)key, piece))
+		op = make_room(v, rank, piece);
+		if (!op || !post_write(v, op, from + at, to + at, (uint32_t)key, piece))
 			return verbs_err_down(rank);
 	}
 	return 0;

@@ -31,7 +31,7 @@ static void *sparse(size_t len_bytes)
 
 static size_t taken_bytes(const struct space *s)
 {
-	return (s->len_bytes >> GRANULE_SHIFT) * s->rank_words * sizeof(uint64_t);
+	return s->len_bytes / BLOCK_BYTES * verbs_readers_bytes(s);
 }
 
 int verbs_window_create(struct transport_verbs *v)
@@ -43,8 +43,9 @@ int verbs_window_create(struct transport_verbs *v)
 	v->windows = sparse(n * v->window_bytes);
 	v->mr = sparse(n * sizeof(*v->mr));
 	v->rkeys = sparse(n * sizeof(*v->rkeys));
+	v->registered = sparse(n * WIRE_WORDS * sizeof(*v->registered));
 	s->taken = sparse(taken_bytes(s));
-	if (!v->windows || !v->mr || !v->rkeys || !s->taken)
+	if (!v->windows || !v->mr || !v->rkeys || !v->registered || !s->taken)
 		return error_set(ENOMEM,
 				 "no %" PRIu64 " MiB of addresses for what RDMA reaches; set "
 				 "DSM_SPACE to less, or raise the limit on address space (ulimit "
@@ -74,6 +75,7 @@ void verbs_window_destroy(struct transport_verbs *v)
 	unmap(v->windows, n * v->window_bytes);
 	unmap(v->mr, n * sizeof(*v->mr));
 	unmap(v->rkeys, n * sizeof(*v->rkeys));
+	unmap(v->registered, n * WIRE_WORDS * sizeof(*v->registered));
 	unmap(s->taken, taken_bytes(s));
 	s->wire = NULL;
 	s->wire_atomics = NULL;
@@ -153,10 +155,11 @@ void verbs_withdraw(struct transport *t, uint64_t first_block, uint64_t nblocks)
 {
 	struct transport_verbs *v = verbs_of(t);
 	struct space *s = v->p.space;
-	size_t each = GRANULES_PER_BLOCK * s->rank_words * sizeof(uint64_t);
+	size_t each = verbs_readers_bytes(s);
 
 	for (uint64_t b = first_block; b < first_block + nblocks; b++) {
 		v->rkeys[b] = 0;
+		memset(v->registered + b * WIRE_WORDS, 0, WIRE_WORDS * sizeof(*v->registered));
 		if (!v->mr[b])
 			continue;
 		set_key(v, b, 0);

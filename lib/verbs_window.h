@@ -2,7 +2,7 @@
 /*
  * Windows: what of a home block other ranks' adapters reach, side by side under one key.
  *
- *	[readers: rank_words words a granule][grants: a word a granule][pages]
+ *	[readers: a bit a granule for each rank][grants: a word a granule][pages]
  *
  * A rank reserves addresses for the windows of all blocks, so that a block's lies at base + block *
  * stride; the keys are in a table, a word a block: the key with VERBS_RKEY_VALID, or 0. Peers know
@@ -20,20 +20,24 @@
 #define VERBS_RKEY_VALID (1ull << 32)
 
 /* Offsets in a window. */
-static inline uint64_t verbs_window_readers(const struct space *s, uint64_t granule, unsigned word)
+static inline uint64_t verbs_window_readers(uint64_t granule, unsigned rank)
 {
-	return (granule % GRANULES_PER_BLOCK * s->rank_words + word) * sizeof(uint64_t);
+	return space_wire_index(granule, rank) * sizeof(uint64_t);
+}
+
+static inline uint64_t verbs_readers_bytes(const struct space *s)
+{
+	return s->rank_words * 64 * WIRE_WORDS * sizeof(uint64_t);
 }
 
 static inline uint64_t verbs_window_grants(const struct space *s, uint64_t granule)
 {
-	return GRANULES_PER_BLOCK * s->rank_words * sizeof(uint64_t) +
-	       granule % GRANULES_PER_BLOCK * sizeof(uint64_t);
+	return verbs_readers_bytes(s) + granule % GRANULES_PER_BLOCK * sizeof(uint64_t);
 }
 
 static inline uint64_t verbs_window_pages(const struct space *s, uint64_t granule)
 {
-	return GRANULES_PER_BLOCK * (s->rank_words + 1) * sizeof(uint64_t) +
+	return verbs_readers_bytes(s) + GRANULES_PER_BLOCK * sizeof(uint64_t) +
 	       (granule % GRANULES_PER_BLOCK << GRANULE_SHIFT);
 }
 

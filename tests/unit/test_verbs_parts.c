@@ -198,60 +198,61 @@ static void imm__keeps_credits_and_length(void **state)
 static struct ibv_send_wr wr[VERBS_CHAIN_MAX];
 static struct ibv_sge sge[VERBS_CHAIN_MAX];
 
-static struct verbs_chain chain(unsigned n, unsigned shift, uint64_t add)
+static const uint64_t words[8];
+
+static struct verbs_chain chain(unsigned n, unsigned shift, unsigned nwords)
 {
 	return (struct verbs_chain){ .readers = 0x10000,
 				     .grants = 0x20000,
 				     .pages = 0x30000,
-				     .readers_stride = 16,
 				     .rkey = 77,
 				     .n = n,
 				     .shift = shift,
-				     .add = add,
-				     .bit = 1ull << 63,
+				     .words = words,
+				     .nwords = nwords,
 				     .landing = (uint8_t *)0x1000000,
 				     .lkey = 88,
 				     .last_id = 5,
 				     .other_id = 4 };
 }
 
-static void chain__adds_then_grants_then_data(void **state)
+static void chain__words_then_grants_then_data(void **state)
 {
-	struct verbs_chain c = chain(3, 0, 5);
+	struct verbs_chain c = chain(3, 0, 2);
 	unsigned n = verbs_chain_build(&c, wr, sge);
 
 	(void)state;
-	assert_int_equal(n, 4);
-	assert_int_equal(n, verbs_chain_length(c.add));
-	assert_int_equal(wr[0].opcode, IBV_WR_ATOMIC_FETCH_AND_ADD);
-	assert_int_equal(wr[0].wr.atomic.remote_addr, 0x10000);
-	assert_int_equal(wr[0].wr.atomic.compare_add, 1ull << 63);
-	assert_int_equal(wr[0].wr.atomic.rkey, 77);
-	assert_int_equal(wr[1].opcode, IBV_WR_ATOMIC_FETCH_AND_ADD);
-	assert_int_equal(wr[1].wr.atomic.remote_addr, 0x10020);
+	assert_int_equal(n, 3);
+	assert_int_equal(wr[0].opcode, IBV_WR_RDMA_WRITE);
+	assert_int_equal(wr[0].wr.rdma.remote_addr, 0x10000);
+	assert_int_equal(wr[0].wr.rdma.rkey, 77);
+	assert_int_equal(wr[0].send_flags, IBV_SEND_INLINE);
+	assert_ptr_equal((void *)(uintptr_t)sge[0].addr, words);
+	assert_int_equal(sge[0].length, 16);
+	assert_int_equal(wr[1].opcode, IBV_WR_RDMA_READ);
+	assert_int_equal(wr[1].wr.rdma.remote_addr, 0x20000);
+	assert_int_equal(sge[1].length, 24);
 	assert_int_equal(wr[2].opcode, IBV_WR_RDMA_READ);
-	assert_int_equal(wr[2].wr.rdma.remote_addr, 0x20000);
-	assert_int_equal(sge[2].length, 24);
-	assert_int_equal(wr[3].opcode, IBV_WR_RDMA_READ);
-	assert_int_equal(wr[3].wr.rdma.remote_addr, 0x30000);
-	assert_int_equal(sge[3].addr, 0x1000000);
-	assert_int_equal(sge[3].length, 3 * 4096);
+	assert_int_equal(wr[2].wr.rdma.remote_addr, 0x30000);
+	assert_int_equal(sge[2].addr, 0x1000000);
+	assert_int_equal(sge[2].length, 3 * 4096);
 }
 
 static void chain__only_the_last_is_signalled_and_none_fenced(void **state)
 {
-	struct verbs_chain c = chain(TRANSPORT_FETCH_MAX, 0, ~0ull);
+	struct verbs_chain c = chain(TRANSPORT_FETCH_MAX, 0, 1);
 	unsigned n = verbs_chain_build(&c, wr, sge);
 
 	(void)state;
 	assert_int_equal(n, VERBS_CHAIN_MAX);
 	for (unsigned i = 0; i < n; i++) {
-		assert_int_equal(wr[i].send_flags, i + 1 < n ? 0 : IBV_SEND_SIGNALED);
+		assert_int_equal(wr[i].send_flags & ~(unsigned)IBV_SEND_INLINE,
+				 i + 1 < n ? 0 : IBV_SEND_SIGNALED);
 		assert_int_equal(wr[i].wr_id, i + 1 < n ? 4 : 5);
 		assert_ptr_equal(wr[i].next, i + 1 < n ? &wr[i + 1] : NULL);
 		assert_ptr_equal(wr[i].sg_list, &sge[i]);
 		assert_int_equal(wr[i].num_sge, 1);
-		assert_int_equal(sge[i].lkey, 88);
+		assert_int_equal(sge[i].lkey, i ? 88 : 0);
 	}
 }
 
@@ -261,7 +262,7 @@ static void chain__parts_of_the_landing_do_not_overlap(void **state)
 
 	(void)state;
 	for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++) {
-		struct verbs_chain c = chain(shapes[k][0], shapes[k][1], ~0ull);
+		struct verbs_chain c = chain(shapes[k][0], shapes[k][1], 0);
 		unsigned n = verbs_chain_build(&c, wr, sge);
 		size_t bytes = verbs_chain_bytes(c.n, c.shift);
 
@@ -494,7 +495,7 @@ int main(void)
 		cmocka_unit_test(credit__never_out_of_receives_nor_stuck),
 		cmocka_unit_test(credit__refuses_more_than_there_are),
 		cmocka_unit_test(imm__keeps_credits_and_length),
-		cmocka_unit_test(chain__adds_then_grants_then_data),
+		cmocka_unit_test(chain__words_then_grants_then_data),
 		cmocka_unit_test(chain__only_the_last_is_signalled_and_none_fenced),
 		cmocka_unit_test(chain__parts_of_the_landing_do_not_overlap),
 		cmocka_unit_test(chain_grant__finds_the_word_of_each_page),

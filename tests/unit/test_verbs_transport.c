@@ -89,7 +89,7 @@ static void on_done(struct transport_fetch *f, int status)
 
 	r->done = status;
 	memcpy(r->grant, f->grant, sizeof(r->grant));
-	if (status == 0)
+	if (status == 0 && (size_t)f->n << f->shift << GRANULE_SHIFT <= sizeof(r->data))
 		memcpy(r->data, f->data, (size_t)f->n << f->shift << GRANULE_SHIFT);
 }
 
@@ -295,27 +295,45 @@ static void fetch__registers_reads_grants_and_data(void **state)
 	assert_int_equal(ranks[1].got, 0);
 }
 
-/* The words are a sum that carries and wraps; the difference is exact all the same. */
-static void wire_take__survives_carries_and_wraps(void **state)
+/* Chains of every shape and place, and takings in between: the home finds who registered since it
+ * last took the readers of a page, and nobody else. */
+static void wire_take__finds_who_registered_since(void **state)
 {
+	static const unsigned shift[] = { 0, 0, 0, 3, 6 };
+	bool registered[GRANULES_PER_BLOCK] = { false };
 	struct space *home = &ranks[1].space;
-	uint64_t g = granule_of(1, 9), *word = space_wire_readers(home, g);
 
 	(void)state;
 	srandom(3);
-	for (unsigned i = 0; i < 100000; i++) {
-		uint64_t set = 0;
+	for (unsigned i = 0; i < 4000; i++) {
+		unsigned s = shift[random() % 5], each = 1u << s, most = GRANULES_PER_BLOCK >> s;
+		unsigned first = (unsigned)random() % most, n = 1 + (unsigned)random() % 64;
+		struct transport_fetch f = fetch_of(0, granule_of(1, first << s), n, 0);
 
-		for (unsigned k = 0; k < 4; k++) {
-			uint64_t bit = 1ull << random() % 64;
-
-			if (!(set & bit))
-				__atomic_fetch_add(word, bit, __ATOMIC_SEQ_CST);
-			set |= bit;
+		f.shift = s;
+		f.n = n = n < most - first ? n : most - first;
+		for (unsigned k = 0; k < n; k++)
+			if (!registered[(first + k) * each] && random() % 3)
+				f.add |= 1ull << k;
+		assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+		poll_both();
+		for (unsigned k = 0; k < n; k++)
+			registered[(first + k) * each] |= f.add >> k & 1;
+		for (unsigned k = 0; k < GRANULES_PER_BLOCK; k++) {
+			assert_int_equal(space_wire_peek(home, granule_of(1, k), 0), registered[k]);
+			if (random() % 8)
+				continue;
+			assert_int_equal(space_wire_take(home, granule_of(1, k), 0), registered[k]);
+			registered[k] = false;
 		}
-		assert_int_equal(space_wire_peek(home, g, 0), set);
-		assert_int_equal(space_wire_take(home, g, 0), set);
 	}
+	/* Withdrawn and exposed anew, nobody has. */
+	for (unsigned r = 0; r < SIZE; r++)
+		ranks[r].t->ops->withdraw(ranks[r].t, 1, 1);
+	assert_int_equal(ranks[1].t->ops->expose(ranks[1].t, 1, BLOCK_BYTES), 0);
+	for (unsigned k = 0; k < GRANULES_PER_BLOCK; k++)
+		assert_int_equal(space_wire_peek(home, granule_of(1, k), 0), 0);
+	assert_int_equal(verbs(0)->registered[WIRE_WORDS], 0);
 }
 
 static void fetch__key_is_asked_for_once(void **state)
@@ -359,12 +377,16 @@ static int setup_without_atomics(void **state)
 	return setup_connected(state);
 }
 
-static void fetch__without_remote_atomics_goes_by_message(void **state)
+/* Nor does it take anything with a request. */
+static void fetch__needs_no_remote_atomics(void **state)
 {
 	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 1);
 
 	(void)state;
-	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), -EAGAIN);
+	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+	poll_both();
+	assert_int_equal(ranks[0].done, 0);
+	assert_int_equal(space_wire_peek(&ranks[1].space, granule_of(1, 0), 0), 1);
 	for (unsigned i = 0; i < 1000; i++)
 		assert_int_equal(send_nth(0, i, i % 3 ? 1 : 4), 0);
 	for (unsigned i = 0; i < 100; i++)
@@ -853,10 +875,12 @@ int main(void)
 		ALONE(connect__a_rank_without_rdma_is_named),
 		ALONE(connect__a_rank_that_left_is_named),
 		CONNECTED(fetch__registers_reads_grants_and_data),
-		CONNECTED(wire_take__survives_carries_and_wraps),
+		CONNECTED(wire_take__finds_who_registered_since),
+		cmocka_unit_test_setup_teardown(wire_take__finds_who_registered_since,
+						setup_without_atomics, teardown),
 		CONNECTED(fetch__key_is_asked_for_once),
 		CONNECTED(fetch__of_a_block_that_is_not_exposed_goes_by_message),
-		cmocka_unit_test_setup_teardown(fetch__without_remote_atomics_goes_by_message,
+		cmocka_unit_test_setup_teardown(fetch__needs_no_remote_atomics,
 						setup_without_atomics, teardown),
 		CONNECTED(send__in_order_beyond_all_credits),
 		CONNECTED(push__data_is_there_when_the_grant_is),
