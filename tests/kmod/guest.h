@@ -33,6 +33,7 @@ struct test {
 /* Each file's tests; a row without a name ends them. */
 extern const struct test tests_range[];
 extern const struct test tests_error[];
+extern const struct test tests_fuzz[];
 extern const struct test tests_buffer[];
 extern const struct test tests_system[];
 extern const struct test tests_library[];

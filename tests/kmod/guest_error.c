@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is refused, and with which errno; and a fuzz of the calls.
+ * What is refused, and with which errno.
  */
 #define _GNU_SOURCE
 #include "guest.h"
@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 /* In the kernel's half of the address space. */
@@ -202,74 +201,6 @@ static void devices(void)
 	CHECK_EQ(call(fd, DSM_CACHE_DEVICE, &d), -EINVAL);
 }
 
-static uint64_t seed;
-
-static uint64_t draw(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
-
-/* Mostly sound in all but one thing, so that it gets far. */
-static void draw_range(struct dsm_cache_range *r, const uint8_t *p, size_t len)
-{
-	uint64_t off = draw() % len;
-
-	memset(r, 0, sizeof(*r));
-	r->op = (uint32_t)(draw() % 5 + 1);
-	r->addr = (uintptr_t)p + off;
-	r->len_bytes = draw() % (len - off) + 1;
-	switch (draw() % 8) {
-	case 0:
-		r->op = (uint32_t)draw();
-		break;
-	case 1:
-		r->addr = draw();
-		break;
-	case 2:
-		r->len_bytes = draw() >> draw() % 64;
-		break;
-	case 3:
-		((uint8_t *)r)[draw() % sizeof(*r)] = (uint8_t)draw();
-		break;
-	}
-}
-
-/* Whatever is asked, the module answers, and then works as before. */
-static void fuzz(void)
-{
-	const char *given = getenv("FUZZ_SEED");
-	size_t len = 24 * page_bytes();
-	uint8_t *p = pages_anonymous(24);
-	struct timespec now;
-	int fd = device_open();
-	struct dsm_cache_range r;
-	struct dsm_cache_device d;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	seed = given ? strtoull(given, NULL, 0)
-		     : ((uint64_t)now.tv_sec << 32 | (uint64_t)now.tv_nsec);
-	printf("    FUZZ_SEED=0x%llx\n", (unsigned long long)seed);
-	munmap(p + 9 * page_bytes(), page_bytes());
-	mprotect(p + 17 * page_bytes(), 2 * page_bytes(), PROT_READ);
-	for (int i = 0; i < 20000; i++) {
-		draw_range(&r, p, len);
-		if (draw() % 4)
-			call(fd, DSM_CACHE_RANGE, &r);
-		else
-			call(fd, draw() % 2 ? draw() : DSM_CACHE_RANGE ^ 1ul << draw() % 32, &r);
-		for (size_t j = 0; j < sizeof(d) / 8 && i % 16 == 0; j++)
-			((uint64_t *)&d)[j] = draw();
-		if (i % 16 == 0)
-			call(fd, DSM_CACHE_DEVICE, &d);
-	}
-	CHECK_EQ(account("pinned"), 0);
-	CHECK_EQ(maintain(fd, DSM_CACHE_CLEAN, p, 9 * page_bytes(), &r), 0);
-	CHECK_EQ(r.pages, 9);
-}
-
 const struct test tests_error[] = {
 	{ "error: -EINVAL", invalid },
 	{ "error: a range that wraps", wraps },
@@ -279,6 +210,5 @@ const struct test tests_error[] = {
 	{ "error: structures that cannot be read or written", bad_structures },
 	{ "error: unknown calls", unknown_calls },
 	{ "devices", devices },
-	{ "fuzz", fuzz },
 	{ NULL, NULL },
 };

@@ -184,6 +184,15 @@ static void reset_parameters(void)
 	parameter_set("trust_group", "0");
 }
 
+static void verdict(bool good, const char *what)
+{
+	printf("%s %s\n", good ? "ok    " : "FAILED", what);
+	if (good)
+		passed++;
+	else
+		failed++;
+}
+
 static void run(const struct test *tests)
 {
 	for (; tests->name; tests++) {
@@ -192,44 +201,48 @@ static void run(const struct test *tests)
 		reset_parameters();
 		if (!status)
 			status = in_child(check_nothing_left, NULL);
-		printf("%s %s\n", status ? "FAILED" : "ok    ", tests->name);
+		verdict(!status, tests->name);
 		if (status > 1)
 			printf("    status %d\n", status);
-		if (status)
-			failed++;
-		else
-			passed++;
 	}
 }
 
-static void load(const char *path)
+/* 0 or -errno. */
+static int load(const char *path, const char *parameters)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err = 0;
 
-	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) {
-		printf("%s cannot be loaded: %s\n", path, strerror(errno));
-		exit(1);
-	}
+	if (fd < 0)
+		return -errno;
+	if (syscall(SYS_finit_module, fd, parameters, 0))
+		err = -errno;
 	close(fd);
+	return err;
 }
 
 int main(int argc, char **argv)
 {
+	int err;
+
 	if (argc != 2) {
 		fprintf(stderr, "usage: guest_test MODULE.ko\n");
 		return 2;
 	}
 	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
-	load(argv[1]);
+	verdict(load(argv[1], "max_contiguous_alloc_order=64") == -EINVAL,
+		"not loaded with an order that there is not");
+	err = load(argv[1], "");
+	if (err) {
+		printf("%s cannot be loaded: %s\n", argv[1], strerror(-err));
+		return 1;
+	}
 	run(tests_range);
 	run(tests_error);
+	run(tests_fuzz);
 	run(tests_buffer);
 	run(tests_system);
 	run(tests_library);
-	if (syscall(SYS_delete_module, MODULE, O_NONBLOCK)) {
-		printf("FAILED the module cannot be unloaded: %s\n", strerror(errno));
-		failed++;
-	}
+	verdict(!syscall(SYS_delete_module, MODULE, O_NONBLOCK), "unloaded");
 	printf("%u passed, %u failed\n", passed, failed);
 	return failed || !passed;
 }

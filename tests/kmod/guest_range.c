@@ -8,9 +8,11 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct dsm_cache_info info_of(int fd)
@@ -218,6 +220,44 @@ static void unmapped_meanwhile(void)
 	CHECK_EQ(account("pinned"), 0);
 }
 
+static void maintain_for_ever(void *arg)
+{
+	size_t len = DSM_CACHE_PAGES_MAX / 4 * page_bytes();
+	uint8_t *p = mmap(NULL, len, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = device_open(), told = *(int *)arg;
+	struct dsm_cache_range r;
+
+	CHECK(p != MAP_FAILED);
+	for (bool first = true;; first = false) {
+		CHECK_EQ(maintain(fd, DSM_CACHE_CLEAN, p, len, &r), 0);
+		CHECK(!first || write(told, "", 1) == 1);
+	}
+}
+
+/* A caller that dies in the middle leaves nothing pinned. */
+static void killed_meanwhile(void)
+{
+	int pipes[2], status;
+	char byte;
+
+	CHECK_EQ(pipe(pipes), 0);
+	for (useconds_t us = 0; us < 20000; us += 1000) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (!pid)
+			maintain_for_ever(&pipes[1]);
+		CHECK_EQ(read(pipes[0], &byte, 1), 1);
+		/* At a different place each time. */
+		usleep(us);
+		kill(pid, SIGKILL);
+		CHECK_EQ(waitpid(pid, &status, 0), pid);
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		CHECK_EQ(account("pinned"), 0);
+		CHECK_EQ(account("files"), 0);
+	}
+}
+
 const struct test tests_range[] = {
 	{ "info", info },
 	{ "range: every op", every_op },
@@ -226,5 +266,6 @@ const struct test tests_range[] = {
 	{ "range: unprivileged", unprivileged },
 	{ "range: unprivileged but trusted", unprivileged_but_trusted },
 	{ "range: unmapped meanwhile", unmapped_meanwhile },
+	{ "range: killed meanwhile", killed_meanwhile },
 	{ NULL, NULL },
 };

@@ -6,7 +6,7 @@
 # the module's tests in it. The guest's kernel must have nothing to complain of.
 set -u -o pipefail
 here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
-export DSM_VM_ARCH=$1 DSM_VM_KERNEL=$2 DSM_VM_RXE=0
+export DSM_VM_ARCH=$1 DSM_VM_KERNEL=$2 DSM_VM_RXE=0 DSM_VM_CPUS=2
 dir=$(realpath -m "$3")
 mkdir -p "$dir" || exit 1
 DSM_VM_EXPOSE=$dir
