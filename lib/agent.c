@@ -89,6 +89,24 @@ static bool sleep_for(struct dsm *d, uint64_t ns)
 	return kicked;
 }
 
+/* Lock held. Others' arrival at a barrier wakes the agent only where this rank has arrived too:
+ * while its threads compute, an agent that is woken for nothing takes the processor from them. */
+static void doze(struct dsm *d)
+{
+	d->transport->drowsy = !sync_in_barrier(d->sync);
+	d->transport->ops->sleep(d->transport, true);
+}
+
+void agent_heed(struct dsm *d)
+{
+	if (d->pollers || !d->agent_asleep)
+		return;
+	doze(d);
+	/* What came between the last look and now has woken nobody. */
+	while (d->transport->ops->pending(d->transport))
+		agent_poll(d);
+}
+
 /* Lock held on entry and return. True: kicked. */
 static bool agent_sleep(struct dsm *d, uint64_t ns)
 {
@@ -96,7 +114,7 @@ static bool agent_sleep(struct dsm *d, uint64_t ns)
 
 	d->agent_asleep = true;
 	if (d->pollers == 0)
-		d->transport->ops->sleep(d->transport, true);
+		doze(d);
 	/* A message that came before sleep(true) has woken nobody. */
 	if (!d->transport->ops->pending(d->transport) || d->pollers) {
 		node_unlock(d);

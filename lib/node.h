@@ -214,6 +214,9 @@ int agent_start(struct dsm *d);
 void agent_stop(struct dsm *d);
 /* Wake the agent if it sleeps: there is work that it does not see. Nothing to do in the agent. */
 void agent_kick(struct dsm *d);
+/* Lock held. If the agent sleeps and nobody polls in its place, have it woken by what matters from
+ * now on: nobody polls any more, or this rank has arrived at a barrier. */
+void agent_heed(struct dsm *d);
 /* Is polling worth the while, or does somebody else want the agent's processor? Any thread. */
 bool agent_may_poll(const struct dsm *d, uint64_t now_ns);
 /* Serve what has arrived, if anything; lock held. */

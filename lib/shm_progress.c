@@ -28,13 +28,13 @@
 /* Events taken from the epoll fd at a time. */
 #define EVENTS_MAX 16
 
-/* Tell a peer that there is something for it; wake it if it sleeps. */
-static void tell(struct transport_shm *s, unsigned rank)
+/* Tell a peer that there is something for it; wake it if it sleeps, unless that can wait. */
+static void tell(struct transport_shm *s, unsigned rank, bool can_wait)
 {
 	uint64_t one = 1;
 	ssize_t n;
 
-	if (!shm_box_notify(s->peers[rank].link.box, s->self.rank))
+	if (!shm_box_notify(s->peers[rank].link.box, s->self.rank, can_wait))
 		return;
 	/* It fails only if the peer is not there any more, which its control socket tells. */
 	n = write(s->peers[rank].link.event_fd, &one, sizeof(one));
@@ -83,7 +83,7 @@ int shm_send(struct transport *t, unsigned rank, const struct msg *m)
 		return shm_err_down(rank);
 	}
 	if (rc == 0)
-		tell(s, rank);
+		tell(s, rank, msg_can_wait(m));
 	return 0;
 }
 
@@ -96,7 +96,7 @@ void shm_flush(struct transport_shm *s, unsigned rank)
 		return;
 	rc = shm_tx_flush(&peer->tx);
 	if (rc > 0)
-		tell(s, rank);
+		tell(s, rank, false);
 	else if (rc < 0)
 		mark_broken(s, rank, tx_why(rc));
 }
@@ -120,7 +120,7 @@ static int drain(struct transport_shm *s, unsigned rank, int budget)
 		n++;
 	}
 	if (shm_rx_done(&peer->rx))
-		tell(s, rank);
+		tell(s, rank, false);
 	return n;
 }
 
@@ -296,7 +296,7 @@ static void doze(struct transport_shm *s)
 	uint64_t one = 1;
 	ssize_t n;
 
-	shm_box_doze(s->box);
+	shm_box_doze(s->box, s->base.drowsy);
 	if (!shm_box_pending(s->box, s->self.size) || !shm_box_stir(s->box))
 		return;
 	n = write(s->self.event_fd, &one, sizeof(one));
@@ -332,7 +332,7 @@ void shm_sleep(struct transport *t, bool asleep)
 
 	if (asleep) {
 		s->asleep = true;
-		shm_box_doze(s->box);
+		shm_box_doze(s->box, t->drowsy);
 		return;
 	}
 	/* The eventfd may have been written meanwhile, or a peer have ended. */

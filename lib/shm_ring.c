@@ -112,11 +112,17 @@ int shm_box_create(struct shm_box **box, int *fd, unsigned rank, unsigned size)
 	return 0;
 }
 
-bool shm_box_notify(struct shm_box *box, unsigned from)
+/* Values of shm_box.asleep. */
+enum { AWAKE, ASLEEP, DROWSY };
+
+bool shm_box_notify(struct shm_box *box, unsigned from, bool can_wait)
 {
+	uint32_t asleep;
+
 	/* Pairs with shm_box_doze() and the shm_box_pending() behind it. */
 	__atomic_fetch_or(&box->pending[from / 64], 1ull << (from % 64), __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&box->asleep, __ATOMIC_SEQ_CST) && shm_box_stir(box);
+	asleep = __atomic_load_n(&box->asleep, __ATOMIC_SEQ_CST);
+	return asleep != AWAKE && !(asleep == DROWSY && can_wait) && shm_box_stir(box);
 }
 
 bool shm_box_pending(struct shm_box *box, unsigned size)
@@ -127,15 +133,15 @@ bool shm_box_pending(struct shm_box *box, unsigned size)
 	return false;
 }
 
-void shm_box_doze(struct shm_box *box)
+void shm_box_doze(struct shm_box *box, bool drowsy)
 {
-	__atomic_store_n(&box->asleep, 1, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&box->asleep, drowsy ? DROWSY : ASLEEP, __ATOMIC_SEQ_CST);
 }
 
 bool shm_box_stir(struct shm_box *box)
 {
 	/* The exchange has one winner, so one system call wakes the owner, not one a message. */
-	return __atomic_exchange_n(&box->asleep, 0, __ATOMIC_SEQ_CST);
+	return __atomic_exchange_n(&box->asleep, AWAKE, __ATOMIC_SEQ_CST) != AWAKE;
 }
 
 static uint64_t *ring_slot(struct shm_ring *ring, uint64_t i)

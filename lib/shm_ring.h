@@ -4,7 +4,7 @@
  *
  * A rank's mailbox is a memfd that its peers map. It holds one ring for each sending rank, a bitmap
  * in which a sender tells that its ring has something, and a word by which the owner tells that it
- * sleeps. A ring has one sender and one receiver.
+ * sleeps, and what for it wants to be woken. A ring has one sender and one receiver.
  *
  * Who writes what: the owner writes `asleep` (a sender may clear it), clears bits of `pending` and
  * moves each ring's `head`; the sender fills slots and sets its bit. What a peer can write is
@@ -90,17 +90,19 @@ int shm_box_create(struct shm_box **box, int *fd, unsigned rank, unsigned size);
 /*
  * Tell the owner of @box that rank @from has put something into its ring, or has made room for it.
  * True: the owner sleeps and the caller, alone, must wake it. Call after shm_tx_send().
+ * @can_wait: a drowsy owner need not be woken for it
  */
-bool shm_box_notify(struct shm_box *box, unsigned from);
+bool shm_box_notify(struct shm_box *box, unsigned from, bool can_wait);
 
 /* Has anybody told the owner something that it has not taken yet? Any thread of the owner. */
 bool shm_box_pending(struct shm_box *box, unsigned size);
 
 /*
- * Owner: from now on the next notifier wakes it. Look at shm_box_pending() after this and before
- * sleeping. shm_box_stir() ends it; true: nobody has taken it upon himself to wake the owner.
+ * Owner: from now on the next notifier wakes it; if it is drowsy, the next whose news cannot wait.
+ * Look at shm_box_pending() after this and before sleeping: also when a drowsy owner dozes again,
+ * drowsy no more. shm_box_stir() ends it; true: nobody has taken it upon himself to wake the owner.
  */
-void shm_box_doze(struct shm_box *box);
+void shm_box_doze(struct shm_box *box, bool drowsy);
 bool shm_box_stir(struct shm_box *box);
 
 void shm_tx_init(struct shm_tx *tx, struct shm_ring *ring);

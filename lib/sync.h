@@ -96,6 +96,10 @@ int sync_cancel(struct sync *s, struct sync_wait *w);
  */
 int sync_barrier(struct sync *s, struct sync_wait *w, bool leave);
 
+/* Has this rank arrived at a barrier that it has not left? If not, MSG_BARRIER can wait: nothing
+ * follows from it before this rank arrives. */
+bool sync_in_barrier(const struct sync *s);
+
 void sync_message(struct sync *s, const struct msg *m);
 /* A rank died: waits that need it end with -EHOSTDOWN. */
 void sync_rank_down(struct sync *s, unsigned rank);

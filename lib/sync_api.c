@@ -181,6 +181,8 @@ static int barrier(struct dsm *d, bool last, unsigned *blame)
 	call_init(&c);
 	node_lock(d);
 	err = sync_barrier(d->sync, &c.wait, last);
+	if (err == 1)
+		agent_heed(d);
 	leave(d);
 	if (err == 1)
 		err = finish(d, &c, deadline);

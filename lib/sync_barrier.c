@@ -134,6 +134,11 @@ int sync_barrier(struct sync *s, struct sync_wait *w, bool leave)
 	return 1;
 }
 
+bool sync_in_barrier(const struct sync *s)
+{
+	return s->barrier.active;
+}
+
 void barrier_message(struct sync *s, const struct msg *m)
 {
 	struct barrier *b = m->kind == MSG_LEAVE ? &s->leave : &s->barrier;

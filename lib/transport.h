@@ -118,7 +118,8 @@ struct transport_ops {
 	/* Is there anything for poll()? Cheap, lock-free, any thread. */
 	bool (*pending)(struct transport *t);
 	/* From now on (asleep) arrivals make fd readable, or (not asleep) they need not. After
-	 * sleep(true), check pending() once more before sleeping. */
+	 * sleep(true), check pending() once more before sleeping; also when it is called again
+	 * since `drowsy` has changed. */
 	void (*sleep)(struct transport *t, bool asleep);
 	/* For a sentence: between which addresses messages to a rank travel. False: within this
 	 * host. NULL: always so. */
@@ -130,6 +131,7 @@ struct transport_ops {
 struct transport {
 	const struct transport_ops *ops;
 	int fd; /* an epoll fd or eventfd: readable when poll() has something to do */
+	bool drowsy; /* of sleep(true): messages that can wait need not make fd readable */
 };
 
 /* The transport that the settings ask for: transport_mux.c. */

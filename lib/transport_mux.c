@@ -260,9 +260,12 @@ static void mux_sleep(struct transport *t, bool asleep)
 {
 	struct transport_mux *m = mux_of(t);
 
-	for (int i = 0; i < WAYS; i++)
-		if (m->way[i])
-			m->way[i]->ops->sleep(m->way[i], asleep);
+	for (int i = 0; i < WAYS; i++) {
+		if (!m->way[i])
+			continue;
+		m->way[i]->drowsy = t->drowsy;
+		m->way[i]->ops->sleep(m->way[i], asleep);
+	}
 }
 
 static void mux_destroy(struct transport *t)

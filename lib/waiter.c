@@ -36,12 +36,8 @@ static void poller_enter(struct dsm *d)
 static void poller_leave(struct dsm *d)
 {
 	node_lock(d);
-	if (--d->pollers == 0 && d->agent_asleep) {
-		d->transport->ops->sleep(d->transport, true);
-		/* What came between the last look and now has woken nobody. */
-		while (d->transport->ops->pending(d->transport))
-			agent_poll(d);
-	}
+	if (--d->pollers == 0)
+		agent_heed(d);
 	node_unlock(d);
 }
 

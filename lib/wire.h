@@ -180,6 +180,12 @@ static inline unsigned grant_rank(uint64_t word)
 	return (unsigned)(word >> 16) & 0xffff;
 }
 
+/* Does it matter only to a rank that waits for it? */
+static inline bool msg_can_wait(const struct msg *m)
+{
+	return m->kind == MSG_BARRIER;
+}
+
 /* Of a known kind, with the slots that it has? What comes from outside is not looked at before. */
 bool msg_is_sane(const struct msg *m);
 

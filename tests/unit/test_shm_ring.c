@@ -255,15 +255,34 @@ static void shm_box_notify__wakes_once(void **state)
 	struct fixture *f = *state;
 
 	assert_false(shm_box_pending(f->box, 3));
-	assert_false(shm_box_notify(f->box, 2));
+	assert_false(shm_box_notify(f->box, 2, false));
 	assert_true(shm_box_pending(f->box, 3));
-	shm_box_doze(f->box);
-	assert_true(shm_box_notify(f->box, 1));
-	assert_false(shm_box_notify(f->box, 2));
+	shm_box_doze(f->box, false);
+	assert_true(shm_box_notify(f->box, 1, false));
+	assert_false(shm_box_notify(f->box, 2, false));
 	assert_int_equal(f->box->pending[0], 6);
-	shm_box_doze(f->box);
+	shm_box_doze(f->box, false);
 	assert_true(shm_box_stir(f->box));
-	assert_false(shm_box_notify(f->box, 1));
+	assert_false(shm_box_notify(f->box, 1, false));
+}
+
+static void shm_box_notify__wakes_the_drowsy_for_what_cannot_wait(void **state)
+{
+	struct fixture *f = *state;
+
+	shm_box_doze(f->box, true);
+	assert_false(shm_box_notify(f->box, 1, true));
+	assert_int_equal(f->box->pending[0], 2);
+	assert_true(shm_box_notify(f->box, 2, false));
+	shm_box_doze(f->box, true);
+	assert_false(shm_box_notify(f->box, 1, true));
+	/* Drowsy no more: it looks at what is pending, and the next one wakes it. */
+	shm_box_doze(f->box, false);
+	assert_true(shm_box_pending(f->box, 3));
+	assert_true(shm_box_notify(f->box, 1, true));
+	shm_box_doze(f->box, true);
+	assert_true(shm_box_stir(f->box));
+	assert_false(shm_box_notify(f->box, 1, false));
 }
 
 /* Stress: two threads, a ring that is nearly always full. */
@@ -329,6 +348,7 @@ int main(void)
 		T(shm_box_create__sealed_and_private),
 		T(shm_map__no_address_space),
 		T(shm_box_notify__wakes_once),
+		T(shm_box_notify__wakes_the_drowsy_for_what_cannot_wait),
 		T(shm_rx_take__against_a_sending_thread),
 	};
 

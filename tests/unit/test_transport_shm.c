@@ -594,6 +594,44 @@ static void sleep__stays_in_force_when_others_poll(void **state)
 	world_end(w);
 }
 
+static int send_barrier(struct rank *rank, unsigned to, uint64_t i)
+{
+	union shm_message m;
+
+	message_init(&m, rank->id, i);
+	m.msg.kind = MSG_BARRIER;
+	return rank->t->ops->send(rank->t, to, &m.msg);
+}
+
+static void sleep__drowsy_is_not_woken_by_what_can_wait(void **state)
+{
+	struct world *w = world_connected(2);
+	struct rank *to = &w->ranks[1];
+
+	(void)state;
+	to->t->drowsy = true;
+	assert_quiet(to);
+	to->t->ops->sleep(to->t, true);
+	assert_int_equal(send_barrier(&w->ranks[0], 1, 0), 0);
+	assert_false(readable(to, 0));
+	assert_true(to->t->ops->pending(to->t));
+	/* Another message is no less urgent for coming behind it. */
+	assert_int_equal(send_nth(&w->ranks[0], 1, 1), 0);
+	assert_true(readable(to, 0));
+	assert_int_equal(poll_once(to), 2);
+	/* Drowsy no more: what has come is pending, what comes makes it readable. */
+	assert_int_equal(send_barrier(&w->ranks[0], 1, 2), 0);
+	assert_false(readable(to, 0));
+	to->t->drowsy = false;
+	to->t->ops->sleep(to->t, true);
+	assert_true(to->t->ops->pending(to->t));
+	assert_int_equal(send_barrier(&w->ranks[0], 1, 3), 0);
+	assert_true(readable(to, 0));
+	assert_int_equal(poll_once(to), 2);
+	assert_quiet(to);
+	world_end(w);
+}
+
 /*
  * Ranks in processes of their own
  */
@@ -873,7 +911,7 @@ static void rogue_send(const struct msg *bad)
 	message_init(&good, 1, 0);
 	assert_int_equal(shm_tx_send(&tx, &good.msg), 0);
 	memcpy(tx.ring->slot[1], bad, sizeof(*bad));
-	shm_box_notify(g.links[0].box, 1);
+	shm_box_notify(g.links[0].box, 1, false);
 	/* Bits of ranks that are not there do no harm. */
 	g.links[0].box->pending[0] |= 0xf1;
 	await(rank, 1, 1);
@@ -1302,6 +1340,7 @@ int main(void)
 		T(poll__control_socket_is_not_silent),
 		T(sleep__is_woken),
 		T(sleep__stays_in_force_when_others_poll),
+		T(sleep__drowsy_is_not_woken_by_what_can_wait),
 		T(sleep__no_wake_up_is_lost),
 		T(down__after_kill_and_last_messages),
 		T(down__after_kill_with_a_child_alive),
