@@ -8,6 +8,7 @@
 # series   column whose values name the curves; several with commas: "test,ranks"
 # where    "column=value": these rows alone; several with commas
 # title, x_label, y_label
+# x_unit   bytes: 4 KiB rather than 4096
 # x_log    base of the horizontal axis' logarithm, 0 for a linear axis (default: 2)
 # y_log    the same, vertical (default: 10)
 #
@@ -19,9 +20,16 @@ function escape(s) { gsub(/&/, "\\&amp;", s); gsub(/</, "\\&lt;", s); return s }
 function text(px_, py_, anchor, s) {
 	printf "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">%s</text>\n", px_, py_, anchor, escape(s)
 }
+# A colour, or "grid".
 function line(x1, y1, x2, y2, colour, wide) {
-	printf "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" stroke-width=\"%s\"/>\n",
-		x1, y1, x2, y2, colour, wide ? wide : 1
+	printf "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" %s stroke-width=\"%s\"/>\n",
+		x1, y1, x2, y2, colour == "grid" ? "class=\"grid\" stroke=\"#ddd\"" : "stroke=\"" colour "\"",
+		wide ? wide : 1
+}
+function x_short(v) {
+	if (x_unit != "bytes" || v < 1024)
+		return short(v)
+	return v >= 1048576 ? v / 1048576 " MiB" : v / 1024 " KiB"
 }
 # A number as short as it can be.
 function short(v) {
@@ -73,7 +81,7 @@ function grid_y(    v, step) {
 	step = y_log ? (y_max - y_min > 8 ? 2 : 1) : nice_step(y_max - y_min)
 	for (v = y_min; v <= y_max + step / 1000; v += step) {
 		line(left, top + height - (v - y_min) / (y_max - y_min) * height, left + width,
-			top + height - (v - y_min) / (y_max - y_min) * height, "#ddd")
+			top + height - (v - y_min) / (y_max - y_min) * height, "grid")
 		text(left - 6, top + height - (v - y_min) / (y_max - y_min) * height + 4, "end",
 			short(y_log ? y_log ^ v : v))
 	}
@@ -82,9 +90,9 @@ function grid_x(    v, step) {
 	step = x_log ? (x_max - x_min > 12 ? 2 : 1) : nice_step(x_max - x_min)
 	for (v = x_min; v <= x_max + step / 1000; v += step) {
 		line(left + (x_max > x_min ? (v - x_min) / (x_max - x_min) : 0.5) * width, top,
-			left + (x_max > x_min ? (v - x_min) / (x_max - x_min) : 0.5) * width, top + height, "#eee")
+			left + (x_max > x_min ? (v - x_min) / (x_max - x_min) : 0.5) * width, top + height, "grid")
 		text(left + (x_max > x_min ? (v - x_min) / (x_max - x_min) : 0.5) * width, top + height + 16,
-			"middle", short(x_log ? x_log ^ v : v))
+			"middle", x_short(x_log ? x_log ^ v : v))
 	}
 }
 function floor_of(v,    i) { i = int(v); return i > v + 1e-9 ? i - 1 : i }
@@ -112,14 +120,14 @@ function curve(c,    name, colour, i, y_) {
 	print "\"/>"
 	for (i = 1; i <= points[name]; i++)
 		printf "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\" fill=\"%s\"><title>%s: %s, %s</title></circle>\n",
-			px(xs[name, i]), py(ys[name, i]), colour, escape(name), short(xs[name, i]), short(ys[name, i])
+			px(xs[name, i]), py(ys[name, i]), colour, escape(name), x_short(xs[name, i]), short(ys[name, i])
 	y_ = top + 8 + 17 * c
 	line(left + width + 14, y_ - 4, left + width + 36, y_ - 4, colour, 2)
 	text(left + width + 42, y_, "start", name)
 }
 
 BEGIN {
-	ncolours = split("#1b6ca8 #c8553d #4f9d69 #8d5fa8 #d9a441 #5b6770 #2aa6a1 #a23b72 #7a8b2f #39393a", colours, " ")
+	ncolours = split("#2f81d6 #d9643f #4aa564 #a371d6 #d9a441 #7b8794 #2aa6a1 #d0508f #8fa336 #9a6b4f", colours, " ")
 	x_log = x_log == "" ? 2 : x_log + 0
 	y_log = y_log == "" ? 10 : y_log + 0
 	nwhere = split(where, condition, ",")
@@ -164,7 +172,10 @@ END {
 	set_range()
 	printf "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 830 %d\" font-family=\"sans-serif\" font-size=\"12\">\n",
 		top + height + 56
-	printf "<rect width=\"830\" height=\"%d\" fill=\"white\"/>\n", top + height + 56
+	# Where the reader's screen is dark, so is the plot; its curves are readable on either.
+	print "<style>@media (prefers-color-scheme: dark) { .paper { fill: #0d1117 } text { fill: #c9d1d9 }" \
+		" .grid { stroke: #30363d } }</style>"
+	printf "<rect class=\"paper\" width=\"830\" height=\"%d\" fill=\"white\"/>\n", top + height + 56
 	text(left + width / 2, 24, "middle", title == "" ? y " by " x : title)
 	grid_y()
 	grid_x()

@@ -113,6 +113,13 @@ wants_launch=(
 	"libibverbs-dev|has_library libibverbs"
 	"librdmacm-dev|has_library librdmacm"
 )
+# What bench/report.sh compares with.
+wants_peers=(
+	"openmpi-bin|has_command mpirun.openmpi mpirun"
+	"libopenmpi-dev|has_command mpicc.openmpi mpicc"
+	"mpich|has_command mpirun.mpich mpiexec.hydra"
+	"libmpich-dev|has_command mpicc.mpich"
+)
 needs_test=("libcmocka-dev|has_library cmocka")
 wants_test=(
 	"systemtap-sdt-dev|has_header sys/sdt.h"
