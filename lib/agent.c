@@ -9,8 +9,8 @@
  * message wakes, would have been better. So after such a yield it sleeps without polling: for as
  * long as the yield took, then for twice as long each time, until yields are short again.
  *
- * Or, where it is to sit on the processor of the thread that faults (DSM_FAULT_HANDLER=core), it
- * does not poll at all: it would keep that thread from running.
+ * Where it is to sit on the processor of the thread that faults (DSM_FAULT_HANDLER=core), it polls
+ * only while that thread waits, which it would else keep from running.
  *
  * It never touches the application mapping, and takes no lock but the node's.
  */
@@ -202,6 +202,14 @@ static bool others_poll(const struct dsm *d, uint64_t again_ns)
 	return d->crowded && d->pollers && again_ns == SLEEP_MAX_NS;
 }
 
+/* Until when to poll after work that was done now. */
+static uint64_t poll_until(const struct dsm *d, uint64_t now_ns)
+{
+	if (d->settings.fault_handler == FAULT_CORE && !d->faults.nlive)
+		return now_ns;
+	return now_ns + d->spin_ns;
+}
+
 static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
@@ -215,13 +223,15 @@ static void *agent_main(void *arg)
 	while (!d->stop) {
 		worked = serve(d, now, &again_ns) || again_ns == 0;
 		if (worked)
-			until = now + d->agent_spin_ns;
+			until = poll_until(d, now);
+		if (until < d->busy_until_ns)
+			until = d->busy_until_ns;
 		if (again_ns &&
 		    (now >= until || others_poll(d, again_ns) || !agent_may_poll(d, now))) {
 			kicked = agent_sleep(d, again_ns);
 			now = clock_ns();
 			if (kicked)
-				until = now + d->agent_spin_ns;
+				until = poll_until(d, now);
 			continue;
 		}
 		node_unlock(d);

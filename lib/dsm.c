@@ -62,7 +62,6 @@ static void choose_spin(struct dsm *d, unsigned ranks)
 	d->spin_ns = ranks > ncpus ? SPIN_CROWDED_NS : SPIN_NS;
 	if (d->settings.spin_us >= 0)
 		d->spin_ns = (uint64_t)d->settings.spin_us * 1000u;
-	d->agent_spin_ns = d->settings.fault_handler == FAULT_CORE ? 0 : d->spin_ns;
 }
 
 /* Ranks that share a machine share its memory: all their caches together get half of it at most. */

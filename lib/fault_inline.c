@@ -110,13 +110,29 @@ static void sleep_on(struct pager_waits *w, uint32_t *word, uint32_t ticket, con
 	__atomic_fetch_sub(&w->asleep, 1, __ATOMIC_SEQ_CST);
 }
 
-/* The lock is not held; the word does not change unnoticed, since this thread counts as waiting. */
+/* Lock held. An answer is on its way, or has been; and what this rank gets others will want back,
+ * when no thread here polls any more. */
+static void keep_agent_awake(struct dsm *d)
+{
+	d->busy_until_ns = clock_ns() + d->spin_ns;
+	if (d->agent_asleep)
+		agent_kick(d);
+}
+
+/*
+ * Lock held, let go meanwhile; the word does not change unnoticed, since this thread counts as
+ * waiting. Where threads have to share processors the agent polls for it: two that yield to one
+ * another are worse than one that polls and one that is woken.
+ */
 static void wait_for_change(struct dsm *d, uint32_t *word, uint32_t ticket, const ucontext_t *uc)
 {
-	if (d->spin_ns && d->size > 1)
+	keep_agent_awake(d);
+	node_unlock(d);
+	if (d->spin_ns && d->size > 1 && !d->crowded)
 		waiter_poll(d, word, ticket, clock_ns() + d->spin_ns);
 	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) == ticket)
 		sleep_on(d->pager->waits, word, ticket, uc);
+	node_lock(d);
 }
 
 /* False: it is no fault of a region's, or the page cannot be had. */
@@ -140,11 +156,8 @@ static bool serve(struct dsm *d, void *addr, const ucontext_t *uc)
 	fault_enter(d, f.tid);
 	ok = fault_serve(d, &f, clock_ns());
 	node_run_local(d);
-	if (ok && __atomic_load_n(word, __ATOMIC_RELAXED) == ticket) {
-		node_unlock(d);
+	if (ok && __atomic_load_n(word, __ATOMIC_RELAXED) == ticket)
 		wait_for_change(d, word, ticket, uc);
-		node_lock(d);
-	}
 	ok = fault_note_leaving(d, &f) && ok;
 	__atomic_fetch_sub(&w->waiting, 1, __ATOMIC_RELAXED);
 	node_unlock(d);
