@@ -45,6 +45,8 @@
 /* How often a region that is being freed is looked at for answers that are still to come. */
 #define DRAIN_NS 50000u
 
+enum served { NOTHING, WORK, FAULTS };
+
 int agent_poll(struct dsm *d)
 {
 	int n = d->transport->ops->poll(d->transport, POLL_BUDGET);
@@ -54,12 +56,12 @@ int agent_poll(struct dsm *d)
 }
 
 /* One round of service; *again_ns: how soon the next is due even if nothing comes. */
-static bool serve(struct dsm *d, uint64_t now_ns, uint64_t *again_ns)
+static enum served serve(struct dsm *d, uint64_t now_ns, uint64_t *again_ns)
 {
-	int n = faults_serve(d, now_ns); /* first: somebody stands still */
+	int faults = faults_serve(d, now_ns), n; /* first: somebody stands still */
 
 	node_run_local(d);
-	n += agent_poll(d);
+	n = agent_poll(d);
 	*again_ns = SLEEP_MAX_NS;
 	if (region_work(d))
 		*again_ns = 0;
@@ -69,7 +71,7 @@ static bool serve(struct dsm *d, uint64_t now_ns, uint64_t *again_ns)
 		*again_ns = RETRY_NS;
 	node_run_local(d);
 	faults_check(d, now_ns);
-	return n > 0;
+	return faults > 0 ? FAULTS : n > 0 || *again_ns == 0 ? WORK : NOTHING;
 }
 
 /* True: somebody has kicked the agent. */
@@ -214,18 +216,29 @@ static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
 	uint64_t until = 0, again_ns, now = clock_ns();
-	bool worked, kicked;
+	enum served served;
+	bool kicked;
 
 	is_agent = true;
 	prctl(PR_SET_NAME, "dsm-agent");
 	ask_for_short_slices();
 	node_lock(d);
 	while (!d->stop) {
-		worked = serve(d, now, &again_ns) || again_ns == 0;
-		if (worked)
+		served = serve(d, now, &again_ns);
+		if (served != NOTHING)
 			until = poll_until(d, now);
 		if (until < d->busy_until_ns)
 			until = d->busy_until_ns;
+		/*
+		 * Mapping a page wakes its thread. Where that takes the agent's processor, it has
+		 * run on and may have faulted again when the agent gets here: look at once.
+		 */
+		if (served == FAULTS) {
+			node_unlock(d);
+			now = clock_ns();
+			node_lock(d);
+			continue;
+		}
 		if (again_ns &&
 		    (now >= until || others_poll(d, again_ns) || !agent_may_poll(d, now))) {
 			kicked = agent_sleep(d, again_ns);
@@ -235,7 +248,7 @@ static void *agent_main(void *arg)
 			continue;
 		}
 		node_unlock(d);
-		now = linger(d, worked ? clock_ns() : now);
+		now = linger(d, served == WORK ? clock_ns() : now);
 		node_lock(d);
 	}
 	node_unlock(d);
