@@ -386,7 +386,7 @@ int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum ds
 		if (p->pages[page].pending || p->pages[page].lost ||
 		    p->pages[page].readers_holding || ready(dsm, page, mode == DSM_WRITE))
 			continue;
-		if (p->frames + s.each > p->frames_max && !p->pages[page].frame)
+		if (p->frames + p->due + s.each > p->frames_max && !p->pages[page].frame)
 			break; /* to fetch more would push out what was just fetched */
 		(void)ask_window(dsm, &s, page, mode == DSM_WRITE);
 	}

@@ -55,7 +55,7 @@ void cache_fail(struct protocol *p, uint64_t page, int err, unsigned blame)
 {
 	struct page *pg = &p->pages[page];
 
-	pg->pending = PEND_NONE;
+	cache_set_pending(p, page, PEND_NONE);
 	pg->demanded = 0;
 	pg->fresh = 0;
 	hold_settled(p, page);
@@ -72,7 +72,7 @@ static void arrived(struct protocol *p, uint64_t page, enum page_state state)
 {
 	struct page *pg = &p->pages[page];
 
-	pg->pending = PEND_NONE;
+	cache_set_pending(p, page, PEND_NONE);
 	pg->state = state;
 	if (state == PAGE_MODIFIED)
 		hold_settled(p, page);
@@ -150,7 +150,7 @@ static bool cannot_start(struct protocol *p, uint64_t page)
 static void ask(struct protocol *p, uint64_t page, enum page_pending pending, enum msg_kind kind,
 		uint32_t flags)
 {
-	p->pages[page].pending = pending;
+	cache_set_pending(p, page, pending);
 	p->pages[page].demanded = 1;
 	protocol_tell(p, protocol_home(p, page), kind, page, flags);
 	/* The home will not come to this request before a recall that waits here is obeyed. */
@@ -242,7 +242,7 @@ static void write_ahead(struct protocol *p, uint64_t page, unsigned ahead)
 	for (unsigned i = 1; i < n; i++) {
 		uint64_t next = page + (uint64_t)i * protocol_granules(p, page);
 
-		p->pages[next].pending = PEND_GETM;
+		cache_set_pending(p, next, PEND_GETM);
 		protocol_tell(p, protocol_home(p, next), MSG_GETM, next, MSG_IF_FREE);
 	}
 }
@@ -372,7 +372,7 @@ static void on_grant_error(struct protocol *p, const struct msg *m)
 	}
 	/* What was asked for ahead of a stream is in use. Who came to need it meanwhile asks anew.
 	 */
-	pg->pending = PEND_NONE;
+	cache_set_pending(p, m->page, PEND_NONE);
 	if (pg->demanded)
 		ask(p, m->page, PEND_GETM, MSG_GETM, pg->state == PAGE_SHARED ? MSG_HAS_COPY : 0);
 }

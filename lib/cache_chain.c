@@ -47,7 +47,7 @@ void cache_chain_start(struct protocol *p, uint64_t page, unsigned most)
 	for (unsigned i = 0; i < f->n; i++) {
 		struct page *pg = &p->pages[page + (uint64_t)i * each];
 
-		pg->pending = PEND_CHAIN;
+		cache_set_pending(p, page + (uint64_t)i * each, PEND_CHAIN);
 		pg->poisoned = 0;
 		if (!pg->registered)
 			f->add |= 1ull << i;
@@ -66,10 +66,10 @@ static void chain_refused(struct protocol *p, uint64_t page)
 	struct page *pg = &p->pages[page];
 
 	if (!pg->demanded) {
-		pg->pending = PEND_NONE;
+		cache_set_pending(p, page, PEND_NONE);
 		return;
 	}
-	pg->pending = PEND_GETS;
+	cache_set_pending(p, page, PEND_GETS);
 	protocol_tell(p, protocol_home(p, page), MSG_GETS, page, 0);
 }
 

@@ -18,6 +18,7 @@ void cache_frame_added(struct protocol *p, uint64_t page)
 
 	if (pg->frame)
 		return;
+	p->due -= cache_is_due(p, page) ? protocol_granules(p, page) : 0;
 	pg->frame = 1;
 	p->frames += protocol_granules(p, page);
 	if (pg->queued)
@@ -146,13 +147,15 @@ static void evict(struct protocol *p, uint64_t granules)
 bool cache_make_room(struct protocol *p, uint64_t granules)
 {
 	uint64_t wanted = granules > EVICT_BATCH ? granules : EVICT_BATCH;
+	uint64_t taken = p->frames + p->due;
 
-	if (p->frames + granules <= p->frames_max)
+	if (taken + granules <= p->frames_max)
 		return true;
 	if (wanted > p->frames_max / 8)
 		wanted = p->frames_max / 8 + granules;
-	if (p->frames > p->frames_max)
-		wanted += p->frames - p->frames_max;
+	if (taken > p->frames_max)
+		wanted += taken - p->frames_max;
 	evict(p, wanted);
+	/* Without what is due: a hold is not refused for what was fetched ahead. */
 	return p->frames + granules <= p->frames_max;
 }

@@ -18,6 +18,22 @@ static inline bool cache_is_home(const struct protocol *p, uint64_t page)
 	return protocol_home(p, page) == p->rank;
 }
 
+/* Will the page need a frame when it comes? */
+static inline bool cache_is_due(const struct protocol *p, uint64_t page)
+{
+	const struct page *pg = &p->pages[page];
+
+	return pg->pending != PEND_NONE && pg->pending != PEND_GETA && !pg->frame &&
+	       !cache_is_home(p, page);
+}
+
+static inline void cache_set_pending(struct protocol *p, uint64_t page, enum page_pending pending)
+{
+	p->due -= cache_is_due(p, page) ? protocol_granules(p, page) : 0;
+	p->pages[page].pending = pending;
+	p->due += cache_is_due(p, page) ? protocol_granules(p, page) : 0;
+}
+
 /* cache.c */
 
 /* The page cannot be had; err is a positive errno, blame the rank that it is about. */

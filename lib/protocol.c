@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "log.h"
+#include "cache_internal.h"
 #include "protocol.h"
 
 struct local_msg {
@@ -200,6 +201,7 @@ void protocol_forget(struct protocol *p, uint64_t first_block, uint64_t nblocks)
 	for (uint64_t end = g + nblocks * GRANULES_PER_BLOCK; g < end; g++) {
 		struct page *page = &p->pages[g];
 
+		cache_set_pending(p, g, PEND_NONE);
 		if (page->frame)
 			p->frames -= protocol_granules(p, g);
 		/* What is in a queue stays in it and is skipped there. */

@@ -126,6 +126,7 @@ struct protocol {
 	uint64_t evict_head;
 	uint64_t evict_tail;
 	uint64_t frames; /* granules of other ranks' pages in own segment */
+	uint64_t due; /* granules that are asked for and will need frames */
 	uint64_t frames_max;
 	uint64_t prefetch_max;
 	struct cds_list_head retries; /* recalls of fresh pages */
@@ -200,7 +201,8 @@ int cache_hold(struct protocol *p, uint64_t page, bool write);
  */
 void cache_unhold(struct protocol *p, uint64_t page, unsigned n, bool write, bool push);
 
-/* Can granules more frames be had without giving up a held page? Evicts what is needed. */
+/* Can granules more frames be had without giving up a held page? Evicts what is needed, also for
+ * what is due. */
 bool cache_make_room(struct protocol *p, uint64_t granules);
 
 /* A chain that ops->fetch() had not completed is complete; status: 0 or -errno. */

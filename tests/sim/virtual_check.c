@@ -453,6 +453,9 @@ void cluster_check_quiet(struct cluster *c)
 			if (pg->frame)
 				frames += protocol_granules(&c->rank[r].node.protocol, g);
 		}
+		if (c->rank[r].node.protocol.due)
+			cluster_fail(c, "rank %u keeps room for %llu frames that nobody sends", r,
+				     (unsigned long long)c->rank[r].node.protocol.due);
 		if (frames != c->rank[r].node.protocol.frames)
 			cluster_fail(c, "rank %u counts %llu frames and has %llu", r,
 				     (unsigned long long)c->rank[r].node.protocol.frames,

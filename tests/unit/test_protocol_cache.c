@@ -323,6 +323,26 @@ static void protocol_retry__not_for_pages_that_no_fault_asked_for(void **state)
  * Eviction
  */
 
+/* What has been asked for and is still to come has a place in the budget. */
+static void cache_make_room__counts_what_is_due(void **state)
+{
+	struct cluster *c = cluster_create(2, 1, CLUSTER_SHM, 4, 1);
+
+	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		write_in(c, 0, cluster_page(c, 0, i));
+	for (unsigned i = 0; i < 4; i++)
+		write_in(c, 1, c->page[i]);
+	cache_read(cluster_rank(c, 1), c->page[4], 0, false);
+	cache_write(cluster_rank(c, 1), c->page[5], 0, false);
+	assert_int_equal(cluster_rank(c, 1)->due, 2);
+	assert_true(cluster_rank(c, 1)->frames <= 2);
+	cluster_run(c);
+	assert_int_equal(cluster_rank(c, 1)->due, 0);
+	assert_true(cluster_rank(c, 1)->frames <= 4);
+	finish(c);
+}
+
 static void cache_make_room__keeps_to_the_budget(void **state)
 {
 	struct cluster *c = cluster_create(2, 1, CLUSTER_SHM, 4, 1);
@@ -772,6 +792,7 @@ int main(void)
 		cmocka_unit_test(protocol_retry__recall_of_a_fresh_page_waits),
 		cmocka_unit_test(cache_contended__tells_what_was_recalled),
 		cmocka_unit_test(protocol_retry__not_for_pages_that_no_fault_asked_for),
+		cmocka_unit_test(cache_make_room__counts_what_is_due),
 		cmocka_unit_test(cache_make_room__keeps_to_the_budget),
 		cmocka_unit_test(cache_make_room__held_pages_stay),
 		cmocka_unit_test(cache_make_room__contiguous_pages_share_a_call),
