@@ -1,0 +1,148 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# vm_ratios.sh BUILD [ROUNDS]: libdsm between two machines beside what its RDMA device does by itself.
+# Boots two guests with soft-RoCE (tests/vm), runs dsm_bench across them and perftest in the same guests
+# in turns, ROUNDS (5) times, and prints the medians and their ratios as a Markdown table. Times of an
+# emulated machine mean nothing; the ratios are what it is about. About five minutes.
+#
+# Raw figures are the better of two: perftest polls, or sleeps between events, which helps where the
+# program takes the processor from the kernel's part of the adapter. Settings: those of tests/vm.
+# Exit status 77, with the reason: what guests are made of cannot be downloaded.
+set -u -o pipefail
+here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+build=$(realpath "${1:?usage: vm_ratios.sh BUILD [ROUNDS]}") || exit 2
+rounds=${2:-5}
+DSM_VM_EXPOSE="${DSM_VM_EXPOSE:-} $build"
+# shellcheck source=tests/vm/lab.sh
+. "$here/../tests/vm/lab.sh"
+lab_life_s=${DSM_VM_LIFE_S:-3000}
+figures=$(mktemp) || exit 1
+
+# run GUEST SECONDS COMMAND: lab_run, and what it said if it fails.
+run()
+{
+	local status=0
+
+	lab_run "$@" || status=$?
+	((status == 0)) && return
+	echo "status $status in guest $1 of: $3" >&2
+	lab_output "$lab_job" >&2
+	return $status
+}
+
+step()
+{
+	[[ ! -t 2 ]] || printf '\r\033[K%s' "$*" >&2
+}
+
+# perf NAME COLUMN PROGRAM [OPTION...]: perftest's, over the GID that stands for the IPv4 address.
+perf()
+{
+	local name=$1 column=$2 server how
+
+	shift 2
+	for how in "" -e; do
+		step "round $round of $rounds: $* $how"
+		lab_start 1 120 "$* $how -x 1" || return
+		server=$lab_job
+		run 2 120 "for i in \$(seq 100); do $* $how -x 1 g1 && exit 0; sleep 0.2; done; exit 1" || return
+		# Its last line of figures: bytes, iterations, and so on.
+		lab_output "$lab_job" | awk -v name="$name" -v column="$column" '
+			$1 ~ /^[0-9]+$/ && NF > 3 { typical = $column }
+			END { print name, typical; exit !typical }' >>"$figures" || return
+		lab_wait "$server" || return
+	done
+}
+
+# ours TEST ITERATIONS: dsm_bench's, rank 0 in g2 and the home in g1, as perftest has it.
+ours()
+{
+	step "round $round of $rounds: dsm_bench $1"
+	run 2 400 "mpirun -n 2 --host g2,g1 $build/bench/dsm_bench --iterations=$2 $1" || return
+	# Figures by test, bytes and label, its words joined.
+	lab_output "$lab_job" | awk -v test="$1" '$1 ~ /^[0-9]+$/ && NF > 10 {
+		label = $11
+		for (i = 12; i <= NF; i++)
+			label = label "_" $i
+		print test ":" $1 ":" label, $5
+	}' >>"$figures"
+}
+
+measure()
+{
+	for ((round = 1; round <= rounds; round++)); do
+		perf read_lat 5 ib_read_lat -s 4096 -n 500 &&
+			ours read_miss 100 &&
+			perf atomic_lat 5 ib_atomic_lat -n 500 &&
+			ours fetch_add 50 &&
+			perf read_bw 4 ib_read_bw -s 1048576 -n 20 &&
+			ours acquire_read 32 || return
+	done
+	step
+}
+
+# Medians of all rounds; of a raw figure, of the better way.
+report()
+{
+	awk '
+	function median(name, from, step,   n, i, j, t, v) {
+		for (i = from; i <= count[name]; i += step)
+			v[++n] = value[name, i]
+		for (i = 2; i <= n; i++)
+			for (j = i; j > 1 && v[j - 1] > v[j]; j--) {
+				t = v[j]; v[j] = v[j - 1]; v[j - 1] = t
+			}
+		return n % 2 ? v[(n + 1) / 2] : (v[n / 2] + v[n / 2 + 1]) / 2
+	}
+	function all(name) {
+		if (!(name in count)) {
+			print "no figure: " name > "/dev/stderr"
+			bad = 1
+			return 1
+		}
+		return median(name, 1, 1)
+	}
+	function raw(name, more,   a, b) {
+		a = median(name, 1, 2)
+		b = median(name, 2, 2)
+		return (a > b) == more ? a : b
+	}
+	function latency(what, ours, base, floor) {
+		printf "| %s | %.0f us | %.0f us | %.0f us | %.2f | at most 1.50 |\n", what, ours, base, floor,
+			ours / (base + floor)
+	}
+	function rate(what, us, base, floor,   mib) {
+		mib = 1e6 / us
+		printf "| %s | %.1f MiB/s | %.1f MiB/s | %.1f MiB/s | %.2f | at least 0.80 |\n", what, mib, base,
+			1e6 / (1e6 / base + floor), mib / base
+	}
+	{ value[$1, ++count[$1]] = $2 }
+	END {
+		miss = "floor:_userfaultfd_MISSING,_COPY(WP),_memfd,_handler_yields_between_polls"
+		copy = "floor:_one_UFFDIO_COPY(WP)_of_the_range_into_a_memfd"
+		refill = "floor:_memcpy_into_the_frames_and_one_UFFDIO_CONTINUE(WP)"
+		print "| what | libdsm | raw | fault or copy floor | ratio | target |"
+		print "| --- | --- | --- | --- | --- | --- |"
+		read = raw("read_lat", 0)
+		latency("read miss, 4 KiB / (ib_read_lat + fault)", all("read_miss:4096:first_touch_of_a_page"), read,
+			all("read_miss:4096:" miss))
+		latency("acquire, 4 KiB / (ib_read_lat + copy)", all("acquire_read:4096:first_time_here"), read,
+			all("acquire_read:4096:" copy))
+		latency("fetch_add / ib_atomic_lat", all("fetch_add:8:by_rank_0"), raw("atomic_lat", 0), 0)
+		bw = raw("read_bw", 1)
+		rate("acquire, 1 MiB, first time / ib_read_bw", all("acquire_read:1048576:first_time_here"), bw,
+			all("acquire_read:1048576:" copy))
+		rate("acquire, 1 MiB, again / ib_read_bw", all("acquire_read:1048576:invalidated_before"), bw,
+			all("acquire_read:1048576:" refill))
+		print ""
+		print "Medians of " count["read_lat"] / 2 " rounds. The floor of a rate is that of the raw read and a copy of" \
+			" its own, one after the other, as one processor does it."
+		exit bad
+	}' "$figures"
+}
+
+trap 'lab_off; rm -f "$figures"' EXIT
+trap 'exit 143' TERM INT HUP
+lab_boot 2 || exit
+measure && lab_check && report
