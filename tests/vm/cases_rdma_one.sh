@@ -16,7 +16,7 @@ by_rdma="export DSM_TRANSPORT=verbs; cd $build"
 # Ranks of the launcher tests. All of them (DSM_VM_FULL=1) take half an hour.
 ranks()
 {
-	local which='^mpi\.(test_(access|sync|syscall|threads|bad_input|stats)\.2|test_sync\.4)$'
+	local which='^mpi\.(test_(access|atomics|sync|syscall|threads|bad_input|stats)\.2|test_sync\.4)$'
 
 	[[ -z ${DSM_VM_FULL:-} ]] || which='^mpi\.'
 	in_guest 1 $((${DSM_VM_FULL:-0} ? 3000 : 300)) \

@@ -29,6 +29,12 @@ litmus()
 		says "^[1-9][0-9]* instances, .* 0 forbidden outcomes"
 }
 
+# Words of every rank, by adapter: its own, the other guest's, and those of the rank next door.
+atomics()
+{
+	in_guest 1 120 "mpirun -n 4 --host g1:2,g2:2 $build/tests/mpi/mpi_test_atomics 16"
+}
+
 # by_hand GUEST RANK SECONDS PROGRAM: a rank of two, in the background.
 by_hand()
 {
@@ -173,6 +179,7 @@ run_cases()
 	check ranking_by_hand ranking_by_hand
 	check heat heat
 	check litmus litmus
+	check atomics atomics
 	check lossy lossy
 	check cable_cut cable_cut 10.77.0.1 10.77.0.2
 	check after_cut after_cut
