@@ -72,6 +72,13 @@ static unsigned test_rank;
 				test_seconds() - start_, #call);                                   \
 	} while (0)
 
+/* How often something is done. TEST_SHORT=1 in the environment: a tenth of that, for machines as
+ * slow as emulated ones. */
+static inline unsigned test_rounds(unsigned n)
+{
+	return getenv("TEST_SHORT") ? (n + 9) / 10 : n;
+}
+
 static inline double test_seconds(void)
 {
 	struct timespec t;

@@ -53,7 +53,7 @@ static void plain(struct dsm *d, struct dsm_attr attr)
 	uint64_t slack = SLACK_PAGES + attr.page_size / TEST_PAGE;
 	uint64_t *p = test_alloc(d, "plain", REGION, attr);
 
-	for (uint64_t round = 1; round <= 2; round++) {
+	for (uint64_t round = 1; round <= test_rounds(2); round++) {
 		write_share(d, p, round);
 		test_barrier(d);
 		read_all(d, p, round, slack);
@@ -73,7 +73,7 @@ static void acquired(struct dsm *d, struct dsm_attr attr)
 	uint64_t *p = test_alloc(d, "acquired", REGION, attr);
 	size_t piece = CACHE_BYTES / 2;
 
-	for (uint64_t round = 1; round <= 2; round++) {
+	for (uint64_t round = 1; round <= test_rounds(2); round++) {
 		for (size_t at = 0; at < REGION; at += piece) {
 			uint64_t *from = p + at / sizeof(*p);
 

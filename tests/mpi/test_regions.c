@@ -252,10 +252,10 @@ static void no_leak(struct dsm *d)
 	void *base = test_alloc(d, "base", 1, (struct dsm_attr){ 0 });
 
 	test_free(d, base);
-	come_and_go(d, 8); /* whatever is set up on first use is now */
+	come_and_go(d, 4 + test_rounds(4)); /* whatever is set up on first use is now */
 	before = footprint(base);
 	test_barrier(d); /* nobody has a new region yet */
-	come_and_go(d, 24);
+	come_and_go(d, test_rounds(24));
 	after = footprint(base);
 	test_barrier(d);
 	CHECK(after.maps <= before.maps);
@@ -272,7 +272,7 @@ static void free_in_flight(struct dsm *d)
 	struct dsm_attr attr = { .home = DSM_HOME_CYCLIC };
 	size_t len = 4 * TEST_BLOCK;
 
-	for (unsigned i = 0; i < 20; i++) {
+	for (unsigned i = 0; i < test_rounds(20); i++) {
 		char *p = test_alloc(d, i % 2 ? "in_flight" : "on_its_way", len, attr);
 
 		memset(p + dsm_rank(d) * TEST_PAGE, 1, TEST_PAGE);

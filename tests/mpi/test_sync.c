@@ -368,8 +368,9 @@ static void barriers(struct dsm *d)
 {
 	volatile uint64_t *at = test_alloc(d, "barriers", 8 * dsm_size(d), (struct dsm_attr){ 0 });
 	struct dsm_stats before = test_stats(d);
+	unsigned n = test_rounds(300);
 
-	for (unsigned i = 1; i <= 300; i++) {
+	for (unsigned i = 1; i <= n; i++) {
 		at[dsm_rank(d)] = i;
 		test_barrier(d);
 		if (i % 10)
@@ -378,7 +379,7 @@ static void barriers(struct dsm *d)
 			CHECK(at[r] == i || at[r] == i + 1);
 		test_barrier(d);
 	}
-	CHECK_EQ(test_stats(d).barriers - before.barriers, 330);
+	CHECK_EQ(test_stats(d).barriers - before.barriers, n + n / 10);
 	test_free(d, (void *)at);
 }
 

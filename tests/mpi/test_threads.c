@@ -10,11 +10,12 @@
 
 #include "mpi_test.h"
 
-#define THREADS 3u
-#define ROUNDS  1000u
-#define SAMPLES 1000u
-#define WORDS   (TEST_PAGE / sizeof(uint64_t))
-#define RANKS   64u
+#define THREADS     3u
+#define SAMPLES_MAX 1000u
+#define WORDS       (TEST_PAGE / sizeof(uint64_t))
+#define RANKS       64u
+
+static unsigned rounds, samples;
 
 static unsigned total(struct dsm *d)
 {
@@ -48,7 +49,7 @@ static void count_own(struct test_thread *t)
 	volatile uint64_t *word = (volatile uint64_t *)t->arg + t->all;
 	volatile uint8_t *byte = (volatile uint8_t *)t->arg + TEST_PAGE / 2 + t->all;
 
-	for (unsigned i = 0; i < ROUNDS; i++) {
+	for (unsigned i = 0; i < rounds; i++) {
 		*word += 1;
 		*byte = (uint8_t)(*byte + 1);
 		pace(i);
@@ -62,8 +63,8 @@ static void false_sharing(struct dsm *d)
 	test_threads(d, THREADS, count_own, p);
 	test_barrier(d);
 	for (unsigned i = 0; i < total(d); i++) {
-		CHECK_EQ(p[i], ROUNDS);
-		CHECK_EQ(((uint8_t *)p)[TEST_PAGE / 2 + i], (uint8_t)ROUNDS);
+		CHECK_EQ(p[i], rounds);
+		CHECK_EQ(((uint8_t *)p)[TEST_PAGE / 2 + i], (uint8_t)rounds);
 	}
 	test_free(d, p);
 }
@@ -81,7 +82,7 @@ static void count_atomically(struct test_thread *t)
 {
 	struct counters *c = t->arg;
 
-	for (unsigned i = 0; i < ROUNDS; i++) {
+	for (unsigned i = 0; i < rounds; i++) {
 		uint32_t old = atomic_load(&c->swapped);
 
 		atomic_fetch_add(&c->added, 1);
@@ -105,11 +106,11 @@ static void atomics(struct dsm *d)
 
 	test_threads(d, THREADS, count_atomically, c);
 	test_barrier(d);
-	CHECK_EQ(c->added, total(d) * ROUNDS);
-	CHECK_EQ(c->swapped, total(d) * ROUNDS);
-	CHECK_EQ(c->small, (uint16_t)(total(d) * ROUNDS));
+	CHECK_EQ(c->added, total(d) * rounds);
+	CHECK_EQ(c->swapped, total(d) * rounds);
+	CHECK_EQ(c->small, (uint16_t)(total(d) * rounds));
 	for (unsigned i = 0; i < RANKS; i++)
-		CHECK_EQ(c->bits[i], 0); /* ROUNDS is even */
+		CHECK_EQ(c->bits[i], 0); /* rounds is even */
 	CHECK_EQ(c->flagged, total(d) * 20);
 	test_free(d, c);
 }
@@ -121,8 +122,8 @@ static void atomics(struct dsm *d)
 struct words {
 	_Alignas(TEST_PAGE) _Atomic uint64_t x;
 	_Alignas(TEST_PAGE) _Atomic uint64_t y;
-	_Alignas(TEST_PAGE) uint64_t first[4][SAMPLES];
-	uint64_t second[4][SAMPLES];
+	_Alignas(TEST_PAGE) uint64_t first[4][SAMPLES_MAX];
+	uint64_t second[4][SAMPLES_MAX];
 };
 
 /* Store buffering: x = i; r = y | y = i; r = x. */
@@ -131,7 +132,7 @@ static void store_then_load(struct test_thread *t, unsigned who)
 	struct words *w = t->arg;
 	_Atomic uint64_t *mine = who ? &w->y : &w->x, *other = who ? &w->x : &w->y;
 
-	for (unsigned i = 1; i < SAMPLES; i++) {
+	for (unsigned i = 1; i < samples; i++) {
 		atomic_store(mine, i);
 		w->first[who][i] = atomic_load(other);
 		pace(i);
@@ -146,7 +147,7 @@ static void store_then_load_plain(struct test_thread *t, unsigned who)
 	volatile uint64_t *x = (volatile uint64_t *)&w->x, *y = (volatile uint64_t *)&w->y;
 	volatile uint64_t *mine = who ? y : x, *other = who ? x : y;
 
-	for (unsigned i = 1; i < SAMPLES; i++) {
+	for (unsigned i = 1; i < samples; i++) {
 		*mine = i;
 		w->first[who][i] = *other;
 		pace(i);
@@ -157,8 +158,8 @@ static void store_then_load_plain(struct test_thread *t, unsigned who)
  * looked, saw at least i. */
 static void check_store_buffering(const struct words *w)
 {
-	for (unsigned i = 1; i < SAMPLES; i++)
-		for (unsigned j = (unsigned)w->first[0][i] + 1; j < SAMPLES; j++)
+	for (unsigned i = 1; i < samples; i++)
+		for (unsigned j = (unsigned)w->first[0][i] + 1; j < samples; j++)
 			CHECK(w->first[1][j] >= i);
 }
 
@@ -169,7 +170,7 @@ static void pass_message(struct test_thread *t, unsigned who)
 	struct words *w = t->arg;
 	uint64_t latest = 0;
 
-	for (unsigned i = 1; i < SAMPLES; i++) {
+	for (unsigned i = 1; i < samples; i++) {
 		uint64_t seen;
 
 		pace(i);
@@ -190,7 +191,7 @@ static void independent(struct test_thread *t, unsigned who)
 {
 	struct words *w = t->arg;
 
-	for (unsigned i = 1; i < SAMPLES; i++) {
+	for (unsigned i = 1; i < samples; i++) {
 		pace(i);
 		if (who < 2) {
 			atomic_store(who ? &w->y : &w->x, i);
@@ -204,8 +205,8 @@ static void independent(struct test_thread *t, unsigned who)
 /* No two readings may disagree about which of two writes came first. */
 static void check_independent(const struct words *w)
 {
-	for (unsigned i = 1; i < SAMPLES; i++)
-		for (unsigned j = 1; j < SAMPLES; j++)
+	for (unsigned i = 1; i < samples; i++)
+		for (unsigned j = 1; j < samples; j++)
 			CHECK(!(w->first[2][i] > w->second[3][j] &&
 				w->first[3][j] > w->second[2][i]));
 }
@@ -417,6 +418,8 @@ int main(void)
 	struct dsm *d = test_init();
 
 	CHECK(dsm_size(d) <= RANKS);
+	rounds = test_rounds(1000);
+	samples = test_rounds(SAMPLES_MAX);
 	STEP(false_sharing(d));
 	STEP(atomics(d));
 	for (unsigned i = 0; i < sizeof(order_tests) / sizeof(order_tests[0]); i++) {
