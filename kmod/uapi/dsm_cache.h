@@ -47,7 +47,8 @@ struct dsm_cache_info {
  *
  * -EINVAL: no such op, no length, the range wraps, flags or reserved are not zero. -E2BIG: more
  * than pages_max pages. -EFAULT: a page is not mapped, or not writable for an op that needs it.
- * -ENOMEM, -EINTR (a fatal signal). After an error any part of the range may have been maintained.
+ * -ENOMEM, -EINTR (a fatal signal), -EIO (the DMA interface cannot map it). After an error any part
+ * of the range may have been maintained.
  */
 struct dsm_cache_range {
 	/* in */
