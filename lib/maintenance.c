@@ -49,6 +49,10 @@ static int choose_kernel(struct maintenance *m, const char *path)
 	return 0;
 }
 
+/*
+ * The module knows best whether the device is coherent. It is not what then does the work where
+ * programs have instructions: a call of it takes longer than these for a page (bench/README.md).
+ */
 static void choose_auto(struct maintenance *m, const char *device, const char *path,
 			const char *sysfs)
 {
@@ -57,12 +61,12 @@ static void choose_auto(struct maintenance *m, const char *device, const char *p
 
 	if (maintenance_coherence(device, fd, sysfs, why, sizeof(why)) == COHERENCE_YES) {
 		take(m, NULL, "%s", why);
+	} else if (maintenance_user()) {
+		take(m, maintenance_user(), "%s", why);
 	} else if (fd >= 0) {
 		take(m, &maintenance_kernel, "%s", why);
 		m->fd = fd;
 		return;
-	} else if (maintenance_user()) {
-		take(m, maintenance_user(), "%s", why);
 	} else {
 		take(m, NULL, "%s, and nothing here could help", why);
 	}

@@ -9,7 +9,8 @@
  *   none    nothing: the device sees the caches, as on every x86, or there is no device
  *   user    the processor's own instructions, which a program may use (arm64: dc cvac, dc civac;
  *           x86: clwb, clflushopt, clflush)
- *   kernel  the module dsm_cache (kmod/), through /dev/dsm_cache
+ *   kernel  the module dsm_cache (kmod/), through /dev/dsm_cache: where it is asked for, or where
+ *           programs have no such instructions
  *
  * Between maintenance_device_writes() and maintenance_device_wrote() the CPU leaves the memory
  * alone: a line it dirtied there could be evicted over what the device wrote, and no call mends it.

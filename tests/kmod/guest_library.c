@@ -97,14 +97,13 @@ static void user(void)
 }
 
 /* Whom the kernel is asked about: a link like those of /sys/class/infiniband to a real device. */
-static enum coherence shown(const char *device, char why[160])
+static const char *sysfs_with(const char *device)
 {
 	static const char *const below[] = { "class", "class/infiniband", "class/infiniband/mlx0" };
-	char dir[] = "/tmp/sysfs.XXXXXX", path[128], target[128];
-	int fd = maintenance_kernel_open(DSM_CACHE_PATH);
-	enum coherence coherence;
+	static char dir[sizeof("/tmp/sysfs.XXXXXX")];
+	char path[128], target[128];
 
-	CHECK(fd >= 0);
+	strcpy(dir, "/tmp/sysfs.XXXXXX");
 	CHECK(mkdtemp(dir));
 	for (size_t i = 0; i < 3; i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, below[i]);
@@ -113,7 +112,16 @@ static enum coherence shown(const char *device, char why[160])
 	snprintf(path, sizeof(path), "%s/class/infiniband/mlx0/device", dir);
 	snprintf(target, sizeof(target), "/sys/bus/%s", device);
 	CHECK_EQ(symlink(target, path), 0);
-	coherence = maintenance_coherence_shown("mlx0", fd, dir, why, 160);
+	return dir;
+}
+
+static enum coherence shown(const char *device, char why[160])
+{
+	int fd = maintenance_kernel_open(DSM_CACHE_PATH);
+	enum coherence coherence;
+
+	CHECK(fd >= 0);
+	coherence = maintenance_coherence_shown("mlx0", fd, sysfs_with(device), why, 160);
 	close(fd);
 	return coherence;
 }
@@ -134,6 +142,14 @@ static void automatic(void)
 
 	/* No device of that name here, so it is none that DMA could be asked of. */
 	chosen(&m, MAINTENANCE_AUTO, "none");
+	maintenance_fini(&m);
+	/* The module says that it is needed, and programs have the faster way. */
+	CHECK_EQ(maintenance_choose(&m, MAINTENANCE_AUTO, "mlx0", DSM_CACHE_PATH,
+				    sysfs_with("platform/devices/" MODULE)),
+		 0);
+	CHECK(!strcmp(maintenance_name(&m), ARM64 ? "user" : "none"));
+	CHECK(!ARM64 || strstr(m.why, "the DMA of mlx0 is not coherent, says the kernel"));
+	CHECK_EQ(account("files"), 0);
 	maintenance_fini(&m);
 }
 
