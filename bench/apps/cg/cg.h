@@ -62,7 +62,7 @@ static inline double cg_dot(const double *a, const double *b, size_t n)
 }
 
 /* Begin to solve: z = 0, r = x. */
-static inline void cg_begin(struct cg_vectors *v)
+static inline void cg_begin(const struct cg_vectors *v)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		v->z[i] = 0;
@@ -71,7 +71,7 @@ static inline void cg_begin(struct cg_vectors *v)
 }
 
 /* z += alpha p, r -= alpha q */
-static inline void cg_advance(struct cg_vectors *v, const double *p, double alpha)
+static inline void cg_advance(const struct cg_vectors *v, const double *p, double alpha)
 {
 	for (size_t i = 0; i < v->n; i++) {
 		v->z[i] += alpha * p[i];
@@ -87,7 +87,7 @@ static inline void cg_direct(double *p, const struct cg_vectors *v, double beta)
 }
 
 /* The next x: z made one long. */
-static inline void cg_normalize(struct cg_vectors *v, double zz)
+static inline void cg_normalize(const struct cg_vectors *v, double zz)
 {
 	double scale = 1 / sqrt(zz);
 

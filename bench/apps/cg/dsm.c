@@ -1,30 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Rank 0 makes the matrix in shared memory, and each rank reads its rows of it: once, as nobody
- * writes them again. Of the vectors p alone is shared; each rank writes its part, which lives in
- * its memory, and reads all of it.
+ * writes them again. Of the vectors r alone is shared; each rank writes its part, which lives in
+ * its memory, and makes all of p from all of r: the barrier of the sum of r's squares has told
+ * that r is there, where p would want one of its own.
  */
 #include "cg.h"
 #include "team.h"
 
 /* What a rank works with. */
 struct own {
-	const struct csr *a; /* columns are places in p */
+	const struct csr *a; /* columns are places in r, and so in p */
 	size_t begin, end; /* rows */
-	struct vector p;
-	struct cg_vectors v;
+	struct vector r;
+	double *p; /* all of it, ordered as r */
+	struct cg_vectors v; /* v.r is the own part of r */
 };
 
-/* Write the own part of p: r + beta p; everybody's is there when it returns. */
-static void direct(struct team *t, struct own *o, double beta)
+/* p = r + beta p, all of both. */
+static void direct(const struct team *t, const struct own *o, double beta)
 {
-	double *mine = vector_part(&o->p, t->rank);
+	team_fetch_vector(t, &o->r);
+	for (unsigned rank = 0; rank < t->size; rank++) {
+		const double *r = vector_part(&o->r, rank);
+		double *p = o->p + rank * o->r.pitch;
 
-	team_write_begin(t, mine, o->v.n * sizeof(double));
-	cg_direct(mine, &o->v, beta);
-	team_write_end(t, mine, o->v.n * sizeof(double));
-	TRY(dsm_barrier(t->dsm));
-	team_fetch_vector(t, &o->p);
+		for (size_t i = 0; i < vector_len(&o->r, rank); i++)
+			p[i] = r[i] + beta * p[i];
+	}
 }
 
 static double dot(struct team *t, const struct own *o, const double *a, const double *b)
@@ -32,33 +35,42 @@ static double dot(struct team *t, const struct own *o, const double *a, const do
 	return team_sum(t, cg_dot(a, b, o->v.n));
 }
 
-static double solve(struct team *t, struct own *o)
+static double solve(struct team *t, const struct own *o)
 {
-	double *mine = vector_part(&o->p, t->rank), rho;
-	struct cg_vectors *v = &o->v;
+	size_t bytes = o->v.n * sizeof(double);
+	const struct cg_vectors *v = &o->v;
+	const double *mine = o->p + t->rank * o->r.pitch;
+	double rho;
 
+	team_write_begin(t, v->r, bytes);
 	cg_begin(v);
-	direct(t, o, 0);
+	team_write_end(t, v->r, bytes);
 	rho = dot(t, o, v->r, v->r);
+	direct(t, o, 0);
 	for (unsigned i = 0; i < CG_STEPS; i++) {
-		double before = rho;
+		double before = rho, pq;
 
-		csr_multiply(o->a, o->p.at, v->q, o->begin, o->end);
-		cg_advance(v, mine, rho / dot(t, o, mine, v->q));
+		csr_multiply(o->a, o->p, v->q, o->begin, o->end);
+		/* The others have read r long ago: have their copies go while all wait anyway. */
+		team_write_soon(t, v->r, bytes);
+		pq = dot(t, o, mine, v->q);
+		team_write_begin(t, v->r, bytes);
+		cg_advance(v, mine, rho / pq);
+		team_write_end(t, v->r, bytes);
 		rho = dot(t, o, v->r, v->r);
 		direct(t, o, rho / before);
 	}
-	/* The residual needs all of z: p is free to hold it. */
-	team_write_begin(t, mine, v->n * sizeof(double));
-	memcpy(mine, v->z, v->n * sizeof(double));
-	team_write_end(t, mine, v->n * sizeof(double));
+	/* The residual needs all of z: r is free to hold it. */
+	team_write_begin(t, v->r, bytes);
+	memcpy(v->r, v->z, bytes);
+	team_write_end(t, v->r, bytes);
 	TRY(dsm_barrier(t->dsm));
-	team_fetch_vector(t, &o->p);
-	csr_multiply(o->a, o->p.at, v->q, o->begin, o->end);
+	team_fetch_vector(t, &o->r);
+	csr_multiply(o->a, o->r.at, v->q, o->begin, o->end);
 	return sqrt(team_sum(t, cg_residual(v)));
 }
 
-static double iterate(struct team *t, struct own *o)
+static double iterate(struct team *t, const struct own *o)
 {
 	double zx;
 
@@ -70,7 +82,7 @@ static double iterate(struct team *t, struct own *o)
 
 /* The matrix goes where all ranks see it. */
 static void share_matrix(struct team *t, struct csr *shared, const struct cg_size *s,
-			 const struct vector *p)
+			 const struct vector *r)
 {
 	size_t room = s->n * (s->nonzeros + 1) * (s->nonzeros + 1);
 	struct csr made;
@@ -83,7 +95,7 @@ static void share_matrix(struct team *t, struct csr *shared, const struct cg_siz
 		cg_matrix(&made, s);
 		memcpy(shared->first, made.first, (s->n + 1) * sizeof(uint32_t));
 		for (uint32_t k = 0; k < made.first[s->n]; k++) {
-			shared->column[k] = (uint32_t)vector_place(p, made.column[k]);
+			shared->column[k] = (uint32_t)vector_place(r, made.column[k]);
 			shared->value[k] = made.value[k];
 		}
 		csr_free(&made);
@@ -98,11 +110,13 @@ void cg_dsm(struct run *run, struct team *t)
 	struct csr a;
 	struct own o = { .a = &a };
 
-	team_share_vector(t, &o.p, s.n, 0);
-	share_matrix(t, &a, &s, &o.p);
-	o.begin = vector_begin(&o.p, t->rank);
-	o.end = o.begin + vector_len(&o.p, t->rank);
+	team_share_vector(t, &o.r, s.n, 0);
+	share_matrix(t, &a, &s, &o.r);
+	o.p = must_calloc(t->size * o.r.pitch, sizeof(*o.p)); /* mostly never touched */
+	o.begin = vector_begin(&o.r, t->rank);
+	o.end = o.begin + vector_len(&o.r, t->rank);
 	cg_vectors_init(&o.v, o.end - o.begin);
+	o.v.r = vector_part(&o.r, t->rank);
 	iterate(t, &o);
 	for (size_t i = 0; i < o.v.n; i++)
 		o.v.x[i] = 1;
@@ -112,4 +126,5 @@ void cg_dsm(struct run *run, struct team *t)
 	dsm_stop(run, t);
 	cg_report(run, &s, a.first[s.n], zeta);
 	cg_vectors_fini(&o.v);
+	free(o.p);
 }

@@ -55,6 +55,8 @@ static void all_updates(struct team *t, const struct buckets *b)
 			     b->shift);
 		team_write_end(t, mine, bytes);
 		TRY(dsm_barrier(t->dsm));
+		/* Nobody reads the other array any more: its copies go while there is work here. */
+		team_write_soon(t, first_of(b, !turn, t->rank), bytes);
 		for (unsigned i = 0; i < t->size; i++)
 			apply(t, b, turn, (t->rank + i) % t->size);
 	}

@@ -58,6 +58,8 @@ static unsigned rank_keys(struct team *t, const struct ranking *r, unsigned iter
 	count(t, r, iteration);
 	TRY(dsm_barrier(t->dsm));
 	team_gather(t, add_up(t, r), sums);
+	/* Everybody has read them: have the copies go while there is work here. */
+	team_write_soon(t, counts_of(r, t->rank), r->s.range * sizeof(uint32_t));
 	for (unsigned q = 0; q < t->rank; q++)
 		below += sums[q];
 	is_accumulate(r->upto + r->from, r->to - r->from, (uint32_t)below);
