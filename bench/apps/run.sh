@@ -2,13 +2,17 @@
 # SPDX-License-Identifier: MIT
 #
 # Runs the applications in their forms, in turns, checks the results against one another, and prints
-# medians: the speed-up over one thread, and the ratio to MPI. Takes about three minutes; --quick one.
+# medians: the speed-up over one thread, and the ratio to MPI. Takes two minutes; --quick half a one.
 #
 #	bench/apps/run.sh [--build=DIRECTORY] [--csv FILE] [--ranks N] [--class S|W] [--repeats N]
-#		[--quick] [APP...]
+#		[--bind none|core] [--quick] [APP...]
 #
 # The CSV has a row a run: app,class,form,ranks,repeat,seconds,ok,rate,unit. A row is ok if the
 # application got what it expects and its checksum is that of one thread. Exit status 1: one is not.
+#
+# --bind: where mpirun puts a rank of libdsm. On one core it shares that with its agent, which is best
+# where there are fewer processors than two a rank (else the scheduler at times puts two computing
+# ranks on one processor), and worse where there are more: so that is the default.
 #
 # MPIRUN: the launcher of the MPI form, if it is not mpirun (MPICH's, for a build with MPICH).
 set -u -o pipefail
@@ -25,7 +29,8 @@ build_dir=$top/build
 csv=
 ranks=2
 classes=
-repeats=5
+repeats=9
+bind=
 limit_s=60
 apps=()
 while (($#)); do
@@ -39,9 +44,11 @@ while (($#)); do
 	--class=*) classes=${1#*=} ;;
 	--repeats) repeats=${2:?$(usage)} && shift ;;
 	--repeats=*) repeats=${1#*=} ;;
+	--bind) bind=${2:?$(usage)} && shift ;;
+	--bind=*) bind=${1#*=} ;;
 	--quick)
 		classes=W
-		repeats=2
+		repeats=3
 		;;
 	-h | --help)
 		usage
@@ -55,7 +62,8 @@ while (($#)); do
 	esac
 	shift
 done
-[[ $ranks =~ ^[1-9][0-9]*$ && $repeats =~ ^[1-9][0-9]*$ && $classes =~ ^[SW]?$ ]] || {
+[[ $ranks =~ ^[1-9][0-9]*$ && $repeats =~ ^[1-9][0-9]*$ && $classes =~ ^[SW]?$ &&
+	$bind =~ ^(none|core)?$ ]] || {
 	usage >&2
 	exit 2
 }
@@ -90,13 +98,16 @@ for app in "${apps[@]}"; do
 	fi
 done
 
-# run_form APP CLASS FORM: its lines. Each form as it is fastest: a launcher that binds a rank to one
-# core does MPI good, but has a rank of libdsm and its agent share that core.
+if [[ -z $bind ]]; then
+	((2 * ranks > $(nproc))) && bind=core || bind=none
+fi
+
+# run_form APP CLASS FORM: its lines.
 run_form()
 {
 	case $3 in
 	seq) limited $limit_s "$dsm_apps" --form=seq --class="$2" "$1" ;;
-	dsm) limited $limit_s mpirun -n "$ranks" --bind-to none "$dsm_apps" --class="$2" "$1" ;;
+	dsm) limited $limit_s mpirun -n "$ranks" --bind-to "$bind" "$dsm_apps" --class="$2" "$1" ;;
 	mpi) limited $limit_s "${MPIRUN:-mpirun}" -n "$ranks" "${dsm_apps}_mpi" --class="$2" "$1" ;;
 	esac
 }
@@ -132,7 +143,7 @@ done
 
 status=0
 awk -f "$here/csv.awk" "$tmp/lines" >"$csv" || status=1
-printf '%d ranks, %d processors, medians of %d runs in turns. Coarse: at least 0.8 of MPI is the aim.\n\n' \
-	"$ranks" "$(nproc)" "$repeats"
+printf '%d ranks, %d processors, libdsm bound to %s, medians of %d runs in turns. Coarse: at least 0.8 of MPI is the aim.\n\n' \
+	"$ranks" "$(nproc)" "$bind" "$repeats"
 awk -f "$here/table.awk" "$csv"
 exit $status

@@ -4,8 +4,8 @@
 
 BEGIN {
 	FS = ","
-	# One page, one word at a time: what pages with one writer are not made for.
-	split("gups hash", names, " ")
+	# A page goes from rank to rank for a word: what pages with one writer are not made for.
+	split("gups hash hash_local", names, " ")
 	for (i in names)
 		fine[names[i]] = 1
 }

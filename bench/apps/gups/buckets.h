@@ -15,21 +15,27 @@ static inline uint64_t buckets_make(uint64_t *made, size_t n, uint64_t r)
 	return r;
 }
 
-/* Bucket d gets sorted[first[d]] to sorted[first[d + 1] - 1]. @each: words a rank, 2^shift */
-static inline void buckets_sort(const uint64_t *made, size_t n, uint64_t *sorted, uint32_t *first,
-				unsigned size, uint64_t mask, unsigned shift)
+/* The rank that has the word that an update is for. */
+static inline unsigned buckets_rank(uint64_t update, uint64_t mask, unsigned shift)
 {
-	uint32_t next[size];
+	return (unsigned)((update & mask) >> shift);
+}
 
-	memset(first, 0, (size + 1) * sizeof(*first));
+/* How many go to each rank. */
+static inline void buckets_count(const uint64_t *made, size_t n, uint32_t *counts, unsigned size,
+				 uint64_t mask, unsigned shift)
+{
+	memset(counts, 0, size * sizeof(*counts));
 	for (size_t k = 0; k < n; k++)
-		first[((made[k] & mask) >> shift) + 1]++;
-	for (unsigned d = 0; d < size; d++) {
-		next[d] = first[d];
-		first[d + 1] += first[d];
-	}
+		counts[buckets_rank(made[k], mask, shift)]++;
+}
+
+/* Those of rank r go to to[r], which moves behind them. */
+static inline void buckets_sort(const uint64_t *made, size_t n, uint64_t **to, uint64_t mask,
+				unsigned shift)
+{
 	for (size_t k = 0; k < n; k++)
-		sorted[next[(made[k] & mask) >> shift]++] = made[k];
+		*to[buckets_rank(made[k], mask, shift)]++ = made[k];
 }
 
 static inline void buckets_apply(uint64_t *table, uint64_t mask, const uint64_t *updates, size_t n)

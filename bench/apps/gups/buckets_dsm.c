@@ -1,39 +1,71 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each rank sorts its updates in shared memory that lives at it, and reads what the others have
- * there for it. Two sorted arrays a rank, in turn: a rank that is late still reads the one.
+ * Each rank sorts what is not its own into shared memory that lives at it, and reads what the
+ * others have there for it. Two arrays a rank, in turn: a rank that is late still reads the one.
  */
 #include "buckets.h"
 #include "team.h"
+
+/* Pages of a bucket: its ends share a page with the next, which is fetched twice. */
+#define BUCKETS_PAGES 4
+
+/* What a rank leaves for the others; updates follow, rank by rank but for its own. */
+struct counts {
+	uint32_t of[PAGE_BYTES / sizeof(uint32_t)];
+	uint64_t updates[];
+};
 
 struct buckets {
 	struct gups_size s;
 	unsigned shift;
 	uint64_t *table; /* shared, a part a rank */
-	char *sorted[2]; /* shared, a part a rank: bounds, then updates */
+	char *sorted[2]; /* shared: a struct counts a rank */
 	size_t pitch;
-	uint64_t *made;
+	uint64_t *made, *own; /* updates; those that stay here */
 };
 
-/* The bounds of rank r's buckets; its updates follow on the next page. */
-static uint32_t *first_of(const struct buckets *b, unsigned turn, unsigned r)
+static struct counts *counts_of(const struct buckets *b, unsigned turn, unsigned r)
 {
-	return (uint32_t *)(b->sorted[turn] + r * b->pitch);
+	return (struct counts *)(b->sorted[turn] + r * b->pitch);
 }
 
-static uint64_t *sorted_of(const struct buckets *b, unsigned turn, unsigned r)
+/* Where in what rank r has left are those for rank `to`? */
+static uint64_t *updates_for(struct counts *c, unsigned r, unsigned to)
 {
-	return (uint64_t *)((char *)first_of(b, turn, r) + PAGE_BYTES);
+	size_t before = 0;
+
+	for (unsigned i = 0; i < to; i++)
+		before += i == r ? 0 : c->of[i];
+	return c->updates + before;
+}
+
+static void sort(const struct team *t, const struct buckets *b, unsigned turn, size_t n)
+{
+	struct counts *mine = counts_of(b, turn, t->rank);
+	uint32_t counts[t->size];
+	uint64_t *to[t->size];
+	size_t bytes;
+
+	buckets_count(b->made, n, counts, t->size, b->s.n - 1, b->shift);
+	bytes = sizeof(*mine) + (n - counts[t->rank]) * sizeof(uint64_t);
+	team_write_begin(t, mine, bytes);
+	memcpy(mine->of, counts, sizeof(counts));
+	for (unsigned r = 0; r < t->size; r++)
+		to[r] = r == t->rank ? b->own : updates_for(mine, t->rank, r);
+	buckets_sort(b->made, n, to, b->s.n - 1, b->shift);
+	team_write_end(t, mine, bytes);
 }
 
 static void apply(const struct team *t, const struct buckets *b, unsigned turn, unsigned r)
 {
-	const uint32_t *first = first_of(b, turn, r);
-	const uint64_t *updates = sorted_of(b, turn, r) + first[t->rank];
-	size_t n = first[t->rank + 1] - first[t->rank];
+	struct counts *c = counts_of(b, turn, r);
+	const uint64_t *updates = b->own;
+	size_t n = c->of[t->rank];
 
-	if (r != t->rank)
+	if (r != t->rank) {
+		updates = updates_for(c, r, t->rank);
 		team_fetch(t, updates, n * sizeof(*updates));
+	}
 	buckets_apply(b->table, b->s.n - 1, updates, n);
 }
 
@@ -45,18 +77,10 @@ static void all_updates(struct team *t, const struct buckets *b)
 	uint64_t r = gups_number(k);
 
 	for (unsigned turn = 0; rounds--; turn = !turn, k += n) {
-		uint32_t *mine = first_of(b, turn, t->rank);
-		size_t bytes = PAGE_BYTES + b->s.bucket * sizeof(uint64_t);
-
 		n = end - k < b->s.bucket ? end - k : b->s.bucket;
 		r = buckets_make(b->made, n, r);
-		team_write_begin(t, mine, bytes);
-		buckets_sort(b->made, n, sorted_of(b, turn, t->rank), mine, t->size, b->s.n - 1,
-			     b->shift);
-		team_write_end(t, mine, bytes);
+		sort(t, b, turn, n);
 		TRY(dsm_barrier(t->dsm));
-		/* Nobody reads the other array any more: its copies go while there is work here. */
-		team_write_soon(t, first_of(b, !turn, t->rank), bytes);
 		for (unsigned i = 0; i < t->size; i++)
 			apply(t, b, turn, (t->rank + i) % t->size);
 	}
@@ -66,14 +90,15 @@ void gups_buckets_dsm(struct run *run, struct team *t)
 {
 	struct buckets b = { .s = gups_buckets_size(run->class) };
 	size_t begin = part_begin(b.s.n, t->rank, t->size), wrong = 0;
-	size_t bytes = PAGE_BYTES + b.s.bucket * sizeof(uint64_t);
+	size_t bytes = sizeof(struct counts) + b.s.bucket * sizeof(uint64_t);
 	double checksum = 0;
 
 	b.shift = buckets_shift(&b.s, t->size);
 	b.table = team_share(t, b.s.n * sizeof(*b.table), DSM_HOME_BLOCKED);
 	for (unsigned i = 0; i < 2; i++)
-		b.sorted[i] = team_share_parts(t, bytes, bytes / t->size / 32, &b.pitch);
+		b.sorted[i] = team_share_parts(t, bytes, bytes / t->size / BUCKETS_PAGES, &b.pitch);
 	b.made = must_calloc(b.s.bucket, sizeof(*b.made));
+	b.own = must_calloc(b.s.bucket, sizeof(*b.own));
 	gups_fill(b.table + begin, begin, part_begin(b.s.n, t->rank + 1, t->size));
 	dsm_start(run, t);
 	all_updates(t, &b);
@@ -85,4 +110,5 @@ void gups_buckets_dsm(struct run *run, struct team *t)
 	}
 	gups_report(run, &b.s, checksum, (double)wrong);
 	free(b.made);
+	free(b.own);
 }

@@ -9,19 +9,30 @@ struct buckets {
 	struct gups_size s;
 	unsigned size, shift;
 	uint64_t *made, *sorted, *received;
-	uint32_t *first;
+	uint32_t *counts;
+	uint64_t **to;
 	int *send, *recv, *send_at, *recv_at; /* by rank: how many, and from where */
 };
+
+static void sort(const struct buckets *b, size_t n)
+{
+	int at = 0;
+
+	buckets_count(b->made, n, b->counts, b->size, b->s.n - 1, b->shift);
+	for (unsigned r = 0; r < b->size; r++) {
+		b->send_at[r] = at;
+		b->send[r] = (int)b->counts[r];
+		b->to[r] = b->sorted + at;
+		at += b->send[r];
+	}
+	buckets_sort(b->made, n, b->to, b->s.n - 1, b->shift);
+}
 
 /* Returns how many came. */
 static size_t exchange(const struct buckets *b)
 {
 	size_t n = 0;
 
-	for (unsigned r = 0; r < b->size; r++) {
-		b->send_at[r] = (int)b->first[r];
-		b->send[r] = (int)(b->first[r + 1] - b->first[r]);
-	}
 	MPI_Alltoall(b->send, 1, MPI_INT, b->recv, 1, MPI_INT, MPI_COMM_WORLD);
 	for (unsigned r = 0; r < b->size; r++) {
 		b->recv_at[r] = (int)n;
@@ -42,7 +53,7 @@ static void all_updates(const struct buckets *b, uint64_t *table, unsigned rank)
 	for (; rounds--; k += n) {
 		n = end - k < b->s.bucket ? end - k : b->s.bucket;
 		r = buckets_make(b->made, n, r);
-		buckets_sort(b->made, n, b->sorted, b->first, b->size, b->s.n - 1, b->shift);
+		sort(b, n);
 		buckets_apply(table, ((uint64_t)1 << b->shift) - 1, b->received, exchange(b));
 	}
 }
@@ -54,7 +65,8 @@ static void buckets_init(struct buckets *b, unsigned size)
 	b->made = must_calloc(b->s.bucket, sizeof(*b->made));
 	b->sorted = must_calloc(b->s.bucket, sizeof(*b->sorted));
 	b->received = must_calloc(b->s.bucket * size, sizeof(*b->received));
-	b->first = must_calloc(size + 1, sizeof(*b->first));
+	b->counts = must_calloc(size, sizeof(*b->counts));
+	b->to = must_calloc(size, sizeof(*b->to));
 	b->send = must_calloc(4 * size, sizeof(*b->send));
 	b->recv = b->send + size;
 	b->send_at = b->recv + size;
@@ -66,7 +78,8 @@ static void buckets_fini(struct buckets *b)
 	free(b->made);
 	free(b->sorted);
 	free(b->received);
-	free(b->first);
+	free(b->counts);
+	free(b->to);
 	free(b->send);
 }
 
