@@ -22,10 +22,15 @@ static struct kmeans_sums *sums_of(const struct clusters *c, unsigned turn, unsi
 static void iterate(const struct team *t, struct clusters *c, unsigned turn,
 		    struct kmeans_sums *total)
 {
+	struct kmeans_sums *mine = sums_of(c, turn, t->rank);
 	size_t end = part_begin(c->n, t->rank + 1, t->size);
 
-	kmeans_assign(c->points, end - c->begin, c->centres, sums_of(c, turn, t->rank));
+	team_write_begin(t, mine, sizeof(*mine));
+	kmeans_assign(c->points, end - c->begin, c->centres, mine);
+	team_write_end(t, mine, sizeof(*mine));
 	TRY(dsm_barrier(t->dsm));
+	/* Nobody reads the other set any more. */
+	team_write_soon(t, sums_of(c, !turn, t->rank), sizeof(*mine));
 	memset(total, 0, sizeof(*total));
 	for (unsigned r = 0; r < t->size; r++)
 		kmeans_add(total, sums_of(c, turn, r));
