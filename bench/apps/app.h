@@ -3,7 +3,8 @@
  * The frame of the applications. Each has a directory: NAME.h is the computation, seq.c runs it by
  * one thread, dsm.c by ranks over libdsm, mpi.c by ranks over MPI. What differs between the three
  * is how data gets from one rank to another, and nothing else: the same sizes, the same kernels,
- * the same compiler options.
+ * the same compiler options. libdsm's is also run with all left out that is there for speed alone:
+ * form plain.
  *
  * A form does its set-up, calls *_start(), does the timed part, calls *_stop(), and rank 0 reports
  * one line. An application that says what it expects (a published value, an invariant) reports
@@ -74,7 +75,7 @@ struct result {
 struct options {
 	const struct app *apps; /* all there are */
 	unsigned napps;
-	const char *form; /* seq or dsm; mpi has a program of its own */
+	const char *form; /* seq, dsm or plain; mpi has a program of its own */
 	char class;
 	bool *chosen; /* by application */
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dsm_apps: the applications by one thread in private memory (--form=seq), or by ranks over libdsm.
+ * dsm_apps: the applications by one thread in private memory (--form=seq), or by ranks over libdsm:
+ * by loads and stores alone (--form=plain), or with what makes them faster (--form=dsm, the
+ *default).
  *
  *	build/bench/apps/dsm_apps --form=seq heat
  *	mpirun -n 2 --bind-to none build/bench/apps/dsm_apps --class=W heat
@@ -18,9 +20,9 @@ static void (*const dsm[])(struct run *, struct team *) = { APPS(DSM) };
 
 #define NAPPS (sizeof(apps) / sizeof(apps[0]))
 
-static void run_dsm(struct team *t, unsigned i, char class)
+static void run_dsm(struct team *t, unsigned i, const struct options *o)
 {
-	struct run run = { &apps[i], "dsm", class, .rank = t->rank, .size = t->size };
+	struct run run = { &apps[i], o->form, o->class, .rank = t->rank, .size = t->size };
 
 	t->nshared = t->turn = 0;
 	memset(t->last, 0, sizeof(t->last));
@@ -39,8 +41,9 @@ int main(int argc, char **argv)
 	struct options o = { apps, NAPPS, .form = "dsm" };
 	struct team t = { 0 };
 
-	options_read(&o, argc, argv, "seq|dsm");
-	if (!strcmp(o.form, "dsm")) {
+	options_read(&o, argc, argv, "seq|dsm|plain");
+	if (strcmp(o.form, "seq")) {
+		t.plain = !strcmp(o.form, "plain");
 		TRY(dsm_init(&t.dsm, NULL));
 		t.rank = dsm_rank(t.dsm);
 		t.size = dsm_size(t.dsm);
@@ -49,7 +52,7 @@ int main(int argc, char **argv)
 		struct run run = { &apps[i], "seq", o.class, .size = 1 };
 
 		if (o.chosen[i] && t.dsm)
-			run_dsm(&t, i, o.class);
+			run_dsm(&t, i, &o);
 		else if (o.chosen[i])
 			seq[i](&run);
 	}

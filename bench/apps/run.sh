@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: MIT
 #
 # Runs the applications in their forms, in turns, checks the results against one another, and prints
-# medians: the speed-up over one thread, and the ratio to MPI. Takes two minutes; --quick half a one.
+# medians: the speed-up over one thread, and the ratio to MPI. Takes three minutes; --quick one.
 #
 #	bench/apps/run.sh [--build=DIRECTORY] [--csv FILE] [--ranks N] [--class S|W] [--repeats N]
 #		[--bind none|core] [--quick] [APP...]
 #
-# The CSV has a row a run: app,class,form,ranks,repeat,seconds,ok,rate,unit. A row is ok if the
-# application got what it expects and its checksum is that of one thread. Exit status 1: one is not.
+# The forms: seq (one thread), plain (libdsm, loads and stores alone), dsm (with what makes them
+# faster), mpi. The CSV has a row a run: app,class,form,ranks,repeat,seconds,ok,rate,unit. A row is ok
+# if the application got what it expects and its checksum is that of one thread. Exit status 1: one
+# is not.
 #
 # --bind: where mpirun puts a rank of libdsm. On one core it shares that with its agent, which is best
 # where there are fewer processors than two a rank (else the scheduler at times puts two computing
@@ -76,7 +78,7 @@ known=$("$dsm_apps" --list | sed -n 's/^  \([a-z_]*\) .*/\1/p')
 for app in "${apps[@]}"; do
 	grep -qx -- "$app" <<<"$known" || die "no application is called $app; there are: ${known//$'\n'/ }"
 done
-forms=(seq dsm)
+forms=(seq plain dsm)
 if [[ -x ${dsm_apps}_mpi ]]; then
 	forms+=(mpi)
 else
@@ -107,7 +109,10 @@ run_form()
 {
 	case $3 in
 	seq) limited $limit_s "$dsm_apps" --form=seq --class="$2" "$1" ;;
-	dsm) limited $limit_s mpirun -n "$ranks" --bind-to "$bind" "$dsm_apps" --class="$2" "$1" ;;
+	dsm | plain)
+		limited $limit_s mpirun -n "$ranks" --bind-to "$bind" "$dsm_apps" --form="$3" \
+			--class="$2" "$1"
+		;;
 	mpi) limited $limit_s "${MPIRUN:-mpirun}" -n "$ranks" "${dsm_apps}_mpi" --class="$2" "$1" ;;
 	esac
 }

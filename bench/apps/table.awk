@@ -47,17 +47,18 @@ function ratio(a, b)
 }
 
 END {
-	print "| application | class | sharing | unit | one thread | libdsm | MPI | libdsm / one thread |" \
-		" MPI / one thread | libdsm / MPI |"
-	print "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+	print "| application | class | sharing | unit | one thread | libdsm, loads and stores alone | libdsm | MPI |" \
+		" libdsm / one thread | MPI / one thread | libdsm / MPI |"
+	print "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
 	for (i = 1; i <= n; i++) {
 		what = order[i]
 		split(what, part, ",")
 		seq = median(what, "seq")
 		dsm = median(what, "dsm")
 		mpi = median(what, "mpi")
-		printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |%s\n", part[1], part[2],
-			part[1] in fine ? "fine" : "coarse", unit[what], show(seq), show(dsm), show(mpi),
+		printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |%s\n", part[1], part[2],
+			part[1] in fine ? "fine" : "coarse", unit[what], show(seq), show(median(what, "plain")),
+			show(dsm), show(mpi),
 			ratio(dsm, seq), ratio(mpi, seq), ratio(dsm, mpi),
 			what in failed ? " not ok:" failed[what] : ""
 	}

@@ -47,7 +47,7 @@ void team_share_vector(struct team *t, struct vector *v, size_t n, size_t unit)
 
 void team_fetch(const struct team *t, const void *at, size_t bytes)
 {
-	if (!bytes)
+	if (!bytes || t->plain)
 		return;
 	TRY(dsm_acquire(t->dsm, at, bytes, DSM_READ));
 	TRY(dsm_release(t->dsm, at, bytes));
@@ -55,7 +55,7 @@ void team_fetch(const struct team *t, const void *at, size_t bytes)
 
 void team_fetch_soon(const struct team *t, const void *at, size_t bytes)
 {
-	if (bytes)
+	if (bytes && !t->plain)
 		TRY(dsm_prefetch(t->dsm, at, bytes, DSM_READ));
 }
 
@@ -71,19 +71,19 @@ void team_fetch_vector(const struct team *t, const struct vector *v)
 
 void team_write_begin(const struct team *t, const void *at, size_t bytes)
 {
-	if (bytes)
+	if (bytes && !t->plain)
 		TRY(dsm_acquire(t->dsm, at, bytes, DSM_WRITE));
 }
 
 void team_write_soon(const struct team *t, const void *at, size_t bytes)
 {
-	if (bytes)
+	if (bytes && !t->plain)
 		TRY(dsm_prefetch(t->dsm, at, bytes, DSM_WRITE));
 }
 
 void team_write_end(const struct team *t, const void *at, size_t bytes)
 {
-	if (bytes)
+	if (bytes && !t->plain)
 		TRY(dsm_release(t->dsm, at, bytes));
 }
 

@@ -19,6 +19,7 @@
 struct team {
 	struct dsm *dsm;
 	unsigned rank, size;
+	bool plain; /* loads and stores alone: what follows that is for speed does nothing */
 	void *shared[TEAM_SHARED_MAX];
 	unsigned nshared;
 	uint64_t *slots; /* two a rank, of team_gather() */

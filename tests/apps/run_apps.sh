@@ -38,7 +38,8 @@ expected=$(wc -l <"$tmp/lines")
 runs=1
 for ranks in 1 2 4; do
 	run $ranks mpirun --bind-to none -n $ranks "$dir/dsm_apps" all
-	((++runs))
+	run $ranks mpirun --bind-to none -n $ranks "$dir/dsm_apps" --form=plain all
+	((runs += 2))
 	if [[ -x $dir/dsm_apps_mpi ]]; then
 		run $ranks mpirun --bind-to none -n $ranks "$dir/dsm_apps_mpi" all
 		((++runs))
