@@ -55,9 +55,17 @@ lab_check || exit 1
 		"cortex-a76, -icount shift=0: one instruction is 1 ns; pages of 4 KiB, lines of 64 bytes"
 	awk -v lines_per_page=64 -f "$top/bench/poc/tables.awk" "$dir/measured"
 } | tee "$dir/tables.txt"
-for experiment in 1 2; do
-	awk -v experiment=$experiment -f "$top/bench/poc/plot.awk" "$dir/measured" \
-		>"$dir/experiment_$experiment.svg"
-done
+awk '
+	BEGIN { print "experiment,series,pages,order,ns" }
+	$1 == "experiment" { experiment = $2 }
+	NF == 8 { printf "%d,\"%s%s\",%d,%d,%s\n", experiment, $1, experiment == 1 ? ", order " $3 : "", $2, $3, $6 }
+	' "$dir/measured" >"$dir/measured.csv"
+plot()
+{
+	awk -v where="experiment=$1" -v x="$2" -v y=ns -v series=series -v x_log="$3" -v title="$4" -v x_label="$5" \
+		-v y_label="ns a call, median" -f "$top/bench/plot.awk" "$dir/measured.csv" >"$dir/experiment_$1.svg"
+}
+plot 1 pages 2 "Controlled allocation size, variable page count" pages
+plot 2 order 0 "Controlled page count (1,024), variable allocation size" "order: blocks of 2^order pages"
 echo
 printf 'plot: %s\n' "$dir"/experiment_{1,2}.svg
