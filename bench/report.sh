@@ -94,7 +94,7 @@ declare -A missing_peer # why
 
 # What sets libdsm beside others, and what a mode of handling faults makes a difference to.
 compared=(get put fetch_add relock lock_handover lock_contended barrier)
-by_mode=(read_miss write_upgrade ping_pong get put lock_handover barrier)
+by_mode=(read_miss write_upgrade ping_pong lock_handover barrier)
 
 # Debian has one mpirun.NAME beside another.
 launcher()
@@ -133,9 +133,16 @@ find_programs()
 
 find_modes()
 {
-	[[ -z $openmpi ]] || modes+=("libdsm unbound|--bind-to none|")
-	"$build_dir/tools/dsm_info" 2>/dev/null | grep -q DSM_FAULT_HANDLER || return 0
-	modes+=("libdsm core||DSM_FAULT_HANDLER=core" "libdsm inline||DSM_FAULT_HANDLER=inline")
+	local handler
+
+	for handler in core inline; do
+		modes+=("libdsm $handler||DSM_FAULT_HANDLER=$handler")
+	done
+	[[ -n $openmpi ]] || return 0
+	modes+=("libdsm unbound|--bind-to none|")
+	for handler in core inline; do
+		modes+=("libdsm $handler unbound|--bind-to none|DSM_FAULT_HANDLER=$handler")
+	done
 }
 
 # In turns: every system once, with every number of ranks, before any comes again.
@@ -236,7 +243,7 @@ run_step()
 	*) run_peer "$@" >"$lines" 2>"$out/errors" || status=$? ;;
 	esac
 	if [[ $3 == applications ]]; then
-		((status == 0)) || note "applications" "" "some failed (status $status); report.log says which"
+		((status == 0)) || note "applications" "" "status $status; $out/report.log says why"
 		return
 	fi
 	awk -F, 'NF == 7' "$lines" >>"$out/report.csv"
@@ -245,6 +252,8 @@ run_step()
 		cat "$out/errors" >&2
 		"$build_dir/tools/dsm_info" --check >&2
 		die "dsm_bench ended with status $status, as $3 with $2 ranks"
+	elif ((status == 124)); then
+		note "$3" "$2" "did not come to an end within $((limit_s * 2)) s"
 	elif ((status)); then
 		note "$3" "$2" "ended with status $status: $(grep -v '^[-=[:space:]]*$' "$out/errors" | head -n 1)"
 	elif grep -q 'no time for all' "$out/errors"; then
