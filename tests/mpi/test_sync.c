@@ -5,6 +5,7 @@
  * What must not happen in time is asked for with a short time-out, what must happen with the
  * default one: a slow machine fails no check.
  */
+#include <dirent.h>
 #include <sched.h>
 
 #include "mpi_test.h"
@@ -383,6 +384,83 @@ static void barriers(struct dsm *d)
 	test_free(d, (void *)at);
 }
 
+/*
+ * Where ranks and their agents share processors, a thread that waits in a call takes messages
+ * itself, and the agent leaves it the processor. How often agents ran is the kernel's to say.
+ */
+
+#define ROUNDS        21u
+#define ROUND         300u /* barriers */
+#define QUIET_SECONDS (ROUND * 10e-6) /* longer: other processes have had the processors */
+
+/* Times that this rank's agent was given a processor, or -1 if the kernel does not count them. */
+static long agent_turns(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *task;
+	long turns = -1;
+
+	while (tasks && turns < 0 && (task = readdir(tasks))) {
+		char path[300], name[32] = "";
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", task->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		if (!fgets(name, sizeof(name), f))
+			name[0] = 0;
+		fclose(f);
+		snprintf(path, sizeof(path), "/proc/self/task/%s/schedstat", task->d_name);
+		f = strcmp(name, "dsm-agent\n") ? NULL : fopen(path, "re");
+		if (f && fscanf(f, "%*u %*u %ld", &turns) != 1)
+			turns = -1;
+		if (f)
+			fclose(f);
+	}
+	if (tasks)
+		closedir(tasks);
+	return turns;
+}
+
+static int by_size(const void *a_, const void *b_)
+{
+	long a = *(const long *)a_, b = *(const long *)b_;
+
+	return (a > b) - (a < b);
+}
+
+static void agents_rest(struct dsm *d)
+{
+	long *turns = test_alloc(d, "agents_rest", 2 * sizeof(long), (struct dsm_attr){ 0 });
+	long quiet[ROUNDS], before;
+	unsigned nquiet = 0;
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		double start;
+
+		test_barrier(d);
+		before = agent_turns();
+		start = test_seconds();
+		for (unsigned n = 0; n < ROUND; n++)
+			test_barrier(d);
+		start = test_seconds() - start;
+		turns[dsm_rank(d)] = agent_turns() - before;
+		test_barrier(d);
+		if (start < QUIET_SECONDS)
+			quiet[nquiet++] = turns[0] + turns[1];
+		test_barrier(d);
+	}
+	if (nquiet < ROUNDS / 2 || before < 0) {
+		fprintf(stderr, "rank %u: agents_rest: not judged, the machine is %s\n", test_rank,
+			before < 0 ? "one that does not count" : "busy");
+	} else {
+		qsort(quiet, nquiet, sizeof(*quiet), by_size);
+		CHECK(quiet[nquiet / 2] < ROUND / 3);
+	}
+	test_free(d, turns);
+}
+
 int main(void)
 {
 	struct dsm *d = test_init();
@@ -400,6 +478,8 @@ int main(void)
 	STEP(sem_is_waited_for(d));
 	STEP(ring(d));
 	STEP(barriers(d));
+	if (dsm_size(d) == 2 && sysconf(_SC_NPROCESSORS_ONLN) < 4)
+		STEP(agents_rest(d));
 	test_fini(d);
 	return 0;
 }
