@@ -114,16 +114,15 @@ void fault_floors_clear(struct fault_floors *ff)
 const struct row *fault_floors_report(struct fault_floors *ff, struct bench *b, const char *key)
 {
 	const struct row *same_mode = NULL;
-	enum floor_handler mode = FLOOR_SLEEPS;
 
-	if (b->host->handler_spins)
-		mode = b->host->handler_yields ? FLOOR_YIELDS : FLOOR_SPINS;
 	for (unsigned i = 0; i < ff->n; i++) {
 		struct fault_floor *floor = &ff->floor[i];
 		struct row *row = report_floor(b->report, floor->label, PAGE_BYTES, &floor->times);
 
 		row->key = key;
-		if (!i || (mode != FLOOR_SLEEPS && floor->handler == mode))
+		/* the first sleeps: on the same core, if there is but one */
+		if (!i || (b->host->handler_kind != FLOOR_SLEEPS &&
+			   floor->handler == b->host->handler_kind))
 			same_mode = row;
 	}
 	return same_mode;

@@ -58,10 +58,23 @@ static void describe_cores(struct host *h)
  */
 static void describe_handler(struct host *h, const struct bench *b)
 {
+	enum fault_kind kind = b->dsm->settings.fault_handler;
 	uint64_t spin_ns = b->dsm->spin_ns;
 
-	h->handler_spins = spin_ns >= HANDLER_GAP_NS;
 	h->handler_yields = b->dsm->crowded;
+	if (kind == FAULT_INLINE) {
+		h->handler_kind = FLOOR_INLINE;
+		snprintf(h->handler, sizeof(h->handler), "the thread that faults, by SIGBUS");
+		return;
+	}
+	if (kind == FAULT_CORE) {
+		h->handler_kind = FLOOR_SAME_CORE;
+		snprintf(h->handler, sizeof(h->handler), "sleeps, on the core that faulted");
+		return;
+	}
+	h->handler_kind = FLOOR_SLEEPS;
+	if (spin_ns >= HANDLER_GAP_NS)
+		h->handler_kind = h->handler_yields ? FLOOR_YIELDS : FLOOR_SPINS;
 	snprintf(h->handler, sizeof(h->handler),
 		 "polls for %.1f us after its last work, then sleeps%s", (double)spin_ns / 1000.0,
 		 h->handler_yields ? "; yields between polls" : "");

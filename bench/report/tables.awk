@@ -161,8 +161,9 @@ function synchronisation(    n, name, i, r, own, size) {
 		}
 }
 # Rows: tests; columns: settings of libdsm.
-function modes(    n, name, part, unit, i, m) {
+function modes(    n, name, part, unit, i, m, us, floor) {
 	print "\n### Faults, by who handles them, 2 ranks\n"
+	print "In parentheses: times the floor of the same mode, the bare operation.\n"
 	printf "| | unit |"
 	for (m = 1; m <= nmodes; m++)
 		printf " %s |", mode[m] == "libdsm" ? "libdsm, default" : mode[m]
@@ -174,8 +175,11 @@ function modes(    n, name, part, unit, i, m) {
 		unit = part[3]
 		sub(/~/, " ", unit)
 		printf "| %s | %s |", meaning[part[1]], unit
-		for (m = 1; m <= nmodes; m++)
-			printf " %s |", show(get(part[1], part[2], 2, mode[m], unit))
+		for (m = 1; m <= nmodes; m++) {
+			us = get(part[1], part[2], 2, mode[m], unit)
+			floor = unit == "us" ? get(part[1], part[2], 2, "floor of " mode[m], unit) : ""
+			printf " %s%s |", show(us), (us != "" && floor > 0 ? " (" show_ratio(us / floor) ")" : "")
+		}
 		print ""
 	}
 }
