@@ -243,7 +243,7 @@ run_step()
 	*) run_peer "$@" >"$lines" 2>"$out/errors" || status=$? ;;
 	esac
 	if [[ $3 == applications ]]; then
-		((status == 0)) || note "applications" "" "status $status; $out/report.log says why"
+		((status == 0)) || note "applications" "" "status $status: $(tail -n 1 "$log")"
 		return
 	fi
 	awk -F, 'NF == 7' "$lines" >>"$out/report.csv"
