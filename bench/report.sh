@@ -394,6 +394,7 @@ measure()
 	done | tee "$out/missing" | sed "s/^/$self: going on without /" >&2
 	describe_machine
 	plan
+	progress_guess_ms["applications 2"]=$((quick ? 15000 : 150000))
 	progress_begin "${steps[@]}"
 	for step in "${steps[@]}"; do
 		IFS='|' read -r -a fields <<<"$step|"

@@ -3,7 +3,8 @@
 #
 # Progress of steps that take long: on a terminal a bar with the time that is left, else a line a
 # step. Sourced. A step has a kind; how long a kind takes is known as soon as one of it is done,
-# until then it counts as much as the average.
+# until then it counts as much as progress_guess_ms says, or the average.
+declare -A progress_guess_ms=()
 
 # progress_begin STEP...: "REPEAT|RANKS|NAME|..." each, whose kind is "NAME RANKS".
 progress_begin()
@@ -37,7 +38,7 @@ progress_left_ms()
 	done
 	mean=$((sum / ${#progress_ms[@]}))
 	for kind in "${progress_kinds[@]:progress_at}"; do
-		left=$((left + ${progress_ms[$kind]:-$mean}))
+		left=$((left + ${progress_ms[$kind]:-${progress_guess_ms[$kind]:-$mean}}))
 	done
 	echo $left
 }
