@@ -178,7 +178,7 @@ static int conn_dial(struct connector *c, struct conn *conn)
 {
 	struct sockaddr_un sa;
 	socklen_t len = socket_address(&sa, c->cards[conn->rank].socket);
-	uid_t uid;
+	uid_t uid = 0;
 	int rc;
 
 	if (connect(conn->link.control_fd, (struct sockaddr *)&sa, len)) {
@@ -447,7 +447,7 @@ static void conns_make_room(struct connector *c)
 static int accept_all(struct connector *c)
 {
 	struct conn *conn;
-	uid_t uid;
+	uid_t uid = 0;
 	int fd, rc;
 
 	for (;;) {

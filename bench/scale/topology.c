@@ -156,7 +156,7 @@ static int parse_number(struct parser *p, unsigned *number)
 static int leaf_add(struct parser *p, unsigned parent, unsigned number, const char *where,
 		    struct edge edge)
 {
-	unsigned node;
+	unsigned node = 0;
 	int err;
 
 	if (p->nleaves == TOPOLOGY_RANKS_MAX)
@@ -226,7 +226,7 @@ static int parse_name(struct parser *p, unsigned node)
 static int parse_node(struct parser *p, unsigned parent, unsigned depth)
 {
 	const char *begin;
-	unsigned node;
+	unsigned node = 0;
 	int err;
 
 	if (peek(p) != '(')
