@@ -103,6 +103,11 @@ start "is taken.*DSM_BASE" DSM_RANK=1 $two -- occupy
 end "the global range is taken in one"
 
 begin
+start "rank 1 .*could not start.*pages of this machine have 16384 bytes" DSM_RANK=0 $two
+start "pages of this machine have 16384 bytes" DSM_RANK=1 $two -- large
+end "another page size"
+
+begin
 start "rank 1" DSM_RANK=0 $two
 end "nobody comes"
 

@@ -3,18 +3,31 @@
  * Join a cluster, say how that went, and leave: for the scripts that give ranks what does not go
  * together.
  *
- *	join [occupy]
+ *	join [occupy | large]
  *
- * occupy: map a page at DSM_BASE first, so that this rank cannot have the range. Exit 0: joined and
- * left; 1: the sentence is on stderr.
+ * occupy: map a page at DSM_BASE first, so that this rank cannot have the range. large: as if the
+ * pages of this machine had 16 KiB. Exit 0: joined and left; 1: the sentence is on stderr.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "dsm/dsm.h"
 
 #define BASE_DEFAULT 0x7e8000000000ul
+
+static bool large;
+
+/* The library's calls come here, before libc's, which has this name for its own too. */
+long __sysconf(int name);
+
+__attribute__((visibility("default"))) long sysconf(int name)
+{
+	return name == _SC_PAGESIZE && large ? 16384 : __sysconf(name);
+}
 
 static int occupy(void)
 {
@@ -39,9 +52,9 @@ int main(int argc, char **argv)
 	struct dsm *d;
 	int err;
 
-	(void)argv;
-	if (argc > 1 && occupy())
+	if (argc > 1 && !strcmp(argv[1], "occupy") && occupy())
 		return 2;
+	large = argc > 1 && !strcmp(argv[1], "large");
 	err = dsm_init(&d, NULL);
 	if (err < 0)
 		return failed("dsm_init", err);
