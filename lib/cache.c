@@ -373,6 +373,7 @@ static void on_grant_error(struct protocol *p, const struct msg *m)
 	/* What was asked for ahead of a stream is in use. Who came to need it meanwhile asks anew.
 	 */
 	cache_set_pending(p, m->page, PEND_NONE);
+	p->refused++;
 	if (pg->demanded)
 		ask(p, m->page, PEND_GETM, MSG_GETM, pg->state == PAGE_SHARED ? MSG_HAS_COPY : 0);
 }

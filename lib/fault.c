@@ -34,6 +34,9 @@
 #define CHECK_NS   1000000000u
 /* A stream that has come to fetch so many pages ahead is no accident. */
 #define STREAM_SURE 8u
+/* A stream of stores into what others have: how often it tries again to fetch ahead. */
+#define SHY_MIN 8u
+#define SHY_MAX 256u
 
 static struct fault_record *record_of(struct dsm *d, uint64_t page)
 {
@@ -201,6 +204,33 @@ static unsigned stream_ahead(struct dsm *d, const struct pager_fault *f, uint64_
 	return (unsigned)s->ahead;
 }
 
+/*
+ * Pages behind a store are had only if nobody else has them. Where somebody has, all that was asked
+ * for is refused, and would be again at every store to come: a request and a refusal for each page
+ * of the window. So after a refusal some stores ask for their own page alone, then twice as many.
+ */
+static unsigned store_ahead(struct dsm *d, pid_t tid, unsigned ahead)
+{
+	struct fault_stream *s = stream_of(d, tid);
+
+	if (!ahead) {
+		s->shy = s->skip = 0;
+		s->refused = d->protocol.refused;
+		return 0;
+	}
+	if (s->refused != d->protocol.refused && !s->skip) {
+		s->shy = s->shy ? 2 * s->shy : SHY_MIN;
+		if (s->shy > SHY_MAX)
+			s->shy = SHY_MAX;
+		s->skip = s->shy;
+	}
+	s->refused = d->protocol.refused;
+	if (!s->skip)
+		return ahead;
+	s->skip--;
+	return 0;
+}
+
 /* Before the grant, so that the recall which is likely to follow finds it read. */
 static bool reads_clock(struct dsm *d, uint64_t page)
 {
@@ -263,7 +293,7 @@ bool fault_serve(struct dsm *d, const struct pager_fault *f, uint64_t now_ns)
 	if (f->write && !hold_may_write(&d->protocol, page, (uint64_t)f->tid))
 		return true;
 	if (f->write)
-		cache_write(&d->protocol, page, ahead, true);
+		cache_write(&d->protocol, page, store_ahead(d, f->tid, ahead), true);
 	else
 		cache_read(&d->protocol, page, ahead, true);
 	/* A thread that reads on and on will want those too that others have for writing. */

@@ -37,6 +37,9 @@ struct fault_stream {
 	pid_t tid;
 	uint64_t last; /* granule of the latest fault */
 	uint64_t ahead; /* pages fetched behind it */
+	uint64_t refused; /* what protocol.refused was at its latest store */
+	unsigned shy; /* stores that it fetched nothing behind after the latest refusal */
+	unsigned skip; /* stores that it will fetch nothing behind */
 };
 
 struct faults {

@@ -129,6 +129,7 @@ struct protocol {
 	uint64_t due; /* granules that are asked for and will need frames */
 	uint64_t frames_max;
 	uint64_t prefetch_max;
+	uint64_t refused; /* pages asked for ahead of a stream of stores, which others have */
 	struct cds_list_head retries; /* recalls of fresh pages */
 	struct cds_list_head holds; /* struct hold */
 	bool holds_want; /* a holding thread waits to write what it holds for reading */

@@ -229,6 +229,29 @@ static void stream(struct dsm *d, enum dsm_mode mode)
 	test_free(d, p);
 }
 
+/* What its home has written is not had ahead of a stream of stores; then it is not asked for ahead
+ * at every store either. */
+static void stream_into_used(struct dsm *d)
+{
+	struct dsm_attr attr = { .home = DSM_HOME_RANK };
+	uint64_t *p = test_alloc(d, "stream_into_used", CACHE_BYTES / 2, attr);
+	uint64_t pages = CACHE_BYTES / 2 / TEST_PAGE;
+	struct dsm_stats before;
+
+	for (size_t i = 0; dsm_rank(d) == 0 && i < pages * TEST_PAGE / sizeof(*p); i += STEP_WORDS)
+		p[i] = i;
+	test_barrier(d);
+	before = test_stats(d);
+	for (size_t i = 0; dsm_rank(d) == 1 && i < pages * TEST_PAGE / sizeof(*p); i += STEP_WORDS)
+		p[i] = i + 1;
+	if (dsm_rank(d) == 1)
+		CHECK(test_stats(d).messages_sent - before.messages_sent < 4 * pages);
+	test_barrier(d);
+	for (size_t i = 0; dsm_rank(d) == 0 && i < pages * TEST_PAGE / sizeof(*p); i += STEP_WORDS)
+		CHECK_EQ(p[i], i + (dsm_size(d) > 1));
+	test_free(d, p);
+}
+
 static struct dsm *join(void)
 {
 	struct dsm_config config = { .cache_size = CACHE_BYTES };
@@ -257,6 +280,7 @@ int main(void)
 	STEP(write_through(d));
 	STEP(stream(d, DSM_READ));
 	STEP(stream(d, DSM_WRITE));
+	STEP(stream_into_used(d));
 	test_fini(d);
 	return 0;
 }
