@@ -104,14 +104,19 @@ check_missing()
 	check_markdown "$without/report.md"
 }
 
-# expect STATUS SENTENCE ARGUMENT...
+# expect STATUS SENTENCE ARGUMENT...: of report.sh; expect_of PROGRAM ...: of another.
 expect()
+{
+	expect_of "$report" "$@"
+}
+
+expect_of()
 {
 	local status=0
 
-	"$report" "${@:3}" >"$tmp/said" 2>&1 || status=$?
-	((status == $1)) || fail "report.sh ${*:3}: status $status, not $1"
-	grep -qF -- "$2" "$tmp/said" || fail "report.sh ${*:3} does not say: $2"
+	"$1" "${@:4}" >"$tmp/said" 2>&1 || status=$?
+	((status == $2)) || fail "${1##*/} ${*:4}: status $status, not $2"
+	grep -qF -- "$3" "$tmp/said" || fail "${1##*/} ${*:4} does not say: $3"
 }
 
 check_refusals()
@@ -124,6 +129,12 @@ check_refusals()
 	expect 1 "$tmp/bench/dsm_bench: no such program" --build "$tmp"
 	expect 0 "--quick" --help
 	expect 1 "is of a --quick run" --docs --from "$out"
+	expect_of "$build/bench/dsm_bench" 2 "--format=cvs: give text, json or csv" --format=cvs get
+	expect_of "$build/bench/dsm_bench" 2 "--sizes=8,,4K: give up to" --sizes=8,,4K get
+	expect_of "$build/bench/dsm_bench" 2 "--sizes=32M: give up to" --sizes=32M get
+	expect_of "$build/bench/dsm_bench" 2 "--blocks=0: give a number" --blocks=0 get
+	expect_of "$build/bench/dsm_bench" 2 "--system=a,b: give a name" --system=a,b get
+	expect_of "$build/bench/dsm_bench" 2 "did you mean get" got
 	echo "size,system" >"$tmp/report.csv"
 	expect 1 "is no report" --from "$tmp"
 }
