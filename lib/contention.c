@@ -254,6 +254,14 @@ static uint64_t disputed(const struct contention_page *a, const struct contentio
 	return n;
 }
 
+/* Did faults bring the page here, most times? If not, calls or prefetching did. */
+static bool moves_by_faults(const struct contention_page *e)
+{
+	uint64_t faults = (uint64_t)e->reads + e->writes;
+
+	return faults > 0 && faults * 2 >= contention_times(e);
+}
+
 enum contention_kind contention_judge(const struct contention_page *notes, unsigned n)
 {
 	uint64_t all = 0, shared = 0, atomics = 0, times = 0;
@@ -265,7 +273,7 @@ enum contention_kind contention_judge(const struct contention_page *notes, unsig
 		atomics += notes[i].lost[LOSS_ATOMIC];
 		times += contention_times(&notes[i]);
 		writers += notes[i].writes > 0;
-		faulting += notes[i].nplaces > 0;
+		faulting += moves_by_faults(&notes[i]);
 		for (unsigned k = 0; k < notes[i].nplaces; k++)
 			all += faults_at(&notes[i].place[k]);
 		for (unsigned k = 0; k < n; k++)

@@ -94,7 +94,7 @@ const struct contention_region *contention_region(const struct contention *c, ui
 uint64_t contention_times(const struct contention_page *e);
 
 enum contention_kind {
-	CONTENTION_CALLS, /* no two ranks faulted: dsm_acquire() and the like */
+	CONTENTION_CALLS, /* no two ranks had it by faults: dsm_acquire(), prefetching */
 	CONTENTION_ATOMICS, /* remote atomics, and loads or stores */
 	CONTENTION_FALSE, /* what one rank writes no other touches */
 	CONTENTION_WRITERS, /* several ranks write the same bytes */

@@ -229,8 +229,10 @@ static const struct {
 	const char *remedy;
 } kinds[CONTENTION_KINDS] = {
 	[CONTENTION_CALLS] = { "moved by calls",
-			       "no two ranks faulted on it: dsm_acquire() or the like moved it; "
-			       "let the ranges that ranks acquire meet at page boundaries" },
+			       "dsm_acquire() and the like or prefetching moved it, and no faults "
+			       "tell for which bytes: where ranges that ranks acquire meet inside "
+			       "a "
+			       "page, let them meet at its boundary" },
 	[CONTENTION_ATOMICS] = { "remote atomics and plain accesses",
 				 "they take turns on the page: keep words for dsm_fetch_add64() "
 				 "and "

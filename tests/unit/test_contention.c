@@ -304,6 +304,10 @@ static void judge__without_faults_it_was_calls(void **state)
 	assert_int_equal(contention_judge(notes, 2), CONTENTION_CALLS);
 	add(0, 0, 0, 5, 0); /* one side alone proves nothing of the other */
 	assert_int_equal(contention_judge(notes, 2), CONTENTION_CALLS);
+	add(1, 0, 8, 2, 0); /* nor do a few faults among many calls */
+	assert_int_equal(contention_judge(notes, 2), CONTENTION_CALLS);
+	add(1, 0, 8, 2, 0);
+	assert_int_equal(contention_judge(notes, 2), CONTENTION_FALSE);
 }
 
 static void judge__atomics_come_first(void **state)
