@@ -124,14 +124,20 @@ static void keep_agent_awake(struct dsm *d)
  * waiting. Where threads have to share processors the agent polls for it: two that yield to one
  * another are worse than one that polls and one that is woken.
  */
-static void wait_for_change(struct dsm *d, uint32_t *word, uint32_t ticket, const ucontext_t *uc)
+static void wait_for_change(struct dsm *d, const struct pager_fault *f, uint32_t ticket,
+			    const ucontext_t *uc)
 {
+	uint32_t *word = pager_wait_word(d->pager, f->granule);
+
 	keep_agent_awake(d);
 	node_unlock(d);
 	if (d->spin_ns && d->size > 1 && !d->crowded)
 		waiter_poll(d, word, ticket, clock_ns() + d->spin_ns);
+	/* Asleep it is like a thread that the kernel lets wait: its clock stands still. */
+	fault_leave(d, f->tid);
 	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) == ticket)
 		sleep_on(d->pager->waits, word, ticket, uc);
+	fault_enter(d, f->tid);
 	node_lock(d);
 }
 
@@ -157,7 +163,7 @@ static bool serve(struct dsm *d, void *addr, const ucontext_t *uc)
 	ok = fault_serve(d, &f, clock_ns());
 	node_run_local(d);
 	if (ok && __atomic_load_n(word, __ATOMIC_RELAXED) == ticket)
-		wait_for_change(d, word, ticket, uc);
+		wait_for_change(d, &f, ticket, uc);
 	ok = fault_note_leaving(d, &f) && ok;
 	__atomic_fetch_sub(&w->waiting, 1, __ATOMIC_RELAXED);
 	node_unlock(d);
