@@ -106,6 +106,10 @@ static void not_here(struct protocol *p, uint64_t page, bool keep)
 			pg->registered = 0;
 		pg->unconfirmed = 0;
 	}
+	/* Its group's counter was taken too, perhaps with what a chain of this rank has added; and
+	 * the home sent no Inv beside this recall. */
+	if (!keep && p->space->readers_group)
+		pg->registered = 0;
 	if (!keep && pg->state == PAGE_SHARED) {
 		p->ops->zap(p->env, page, protocol_granules(p, page));
 		pg->state = PAGE_INVALID;

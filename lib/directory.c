@@ -112,12 +112,27 @@ static void page_came(struct protocol *p, uint64_t page, unsigned rank)
 				  rank == p->rank ? MAINTENANCE_HOME : MAINTENANCE_NEIGHBOUR);
 }
 
+/* Does a group's counter say that the rank may read: as the only one, or one of several? */
+static bool is_counted(const struct protocol *p, unsigned rank, uint64_t counter)
+{
+	unsigned count = space_reader_count(counter);
+
+	return count > 1 ||
+	       (count == 1 && space_reader_sum(counter) == rank % p->space->readers_group);
+}
+
 static void reader_add(struct protocol *p, uint64_t page, unsigned rank)
 {
-	uint64_t *w = segment_readers(p->space, p->space->alias, page) + rank / 64;
+	uint64_t *w = segment_readers(p->space, p->space->alias, page) +
+		      space_reader_word(p->space, rank);
+	unsigned shift = space_reader_shift(p->space, rank);
 
-	if (rank != p->rank)
-		__atomic_fetch_or(w, 1ull << (rank + DSM_BUG(BIT)) % 64, __ATOMIC_SEQ_CST);
+	if (rank == p->rank)
+		return;
+	if (!p->space->readers_group)
+		__atomic_fetch_or(w, 1ull << (shift + DSM_BUG(BIT)) % 64, __ATOMIC_SEQ_CST);
+	else if (!is_counted(p, rank, __atomic_load_n(w, __ATOMIC_SEQ_CST) >> shift))
+		__atomic_fetch_add(w, space_reader_unit(p->space, rank), __ATOMIC_SEQ_CST);
 }
 
 static bool readers_any(const struct protocol *p, uint64_t page)
@@ -138,21 +153,58 @@ static uint64_t ranks_of_word(const struct protocol *p, unsigned i)
 	return n < 64 ? (1ull << n) - 1 : UINT64_MAX;
 }
 
-static void readers_take(struct protocol *p, uint64_t page, struct rankset *taken)
+/* The readers of a page, as its words have them. */
+struct readers {
+	struct rankset ask; /* who is to get an Inv */
+	struct rankset unsure; /* of these, who may be no reader: others of the group are */
+};
+
+static void group_take(const struct protocol *p, unsigned first, uint64_t counter,
+		       struct readers *taken)
+{
+	unsigned each = p->space->readers_group, count = space_reader_count(counter);
+	unsigned only = first + space_reader_sum(counter);
+
+	if (count == 1 && only < first + each && only < p->size && only != p->rank)
+		rankset_add(&taken->ask, only);
+	for (unsigned r = first; count > 1 && r < first + each && r < p->size; r++) {
+		if (r == p->rank)
+			continue;
+		rankset_add(&taken->ask, r);
+		rankset_add(&taken->unsure, r);
+	}
+}
+
+/* What a word of counters stands for. */
+static void groups_take(const struct protocol *p, unsigned word, uint64_t counters,
+			struct readers *taken)
+{
+	unsigned each = p->space->readers_group, first = word * READERS_COUNTERS * each;
+
+	for (unsigned i = 0; i < READERS_COUNTERS; i++)
+		group_take(p, first + i * each, counters >> i * READERS_COUNTER_BITS, taken);
+}
+
+static void readers_take(struct protocol *p, uint64_t page, struct readers *taken)
 {
 	uint64_t *w = segment_readers(p->space, p->space->alias, page);
 	enum page_state own = p->pages[page].state;
 
-	rankset_clear(taken);
+	rankset_clear(&taken->ask);
+	rankset_clear(&taken->unsure);
 	for (unsigned i = 0; i < p->space->rank_words; i++) {
+		uint64_t here = 0;
+
 		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST))
-			taken->word[i] = __atomic_exchange_n(&w[i], DSM_BUG(R2) ? w[i] : 0,
-							     __ATOMIC_SEQ_CST);
-		taken->word[i] |= space_wire_take(p->space, page, i);
-		taken->word[i] &= ranks_of_word(p, i);
+			here = __atomic_exchange_n(&w[i], DSM_BUG(R2) ? w[i] : 0, __ATOMIC_SEQ_CST);
+		if (p->space->readers_group)
+			groups_take(p, i, here, taken);
+		else
+			taken->ask.word[i] |= here & ranks_of_word(p, i);
+		taken->ask.word[i] |= space_wire_take(p->space, page, i) & ranks_of_word(p, i);
 	}
 	if ((own == PAGE_SHARED || own == PAGE_ATOMIC) && !DSM_BUG(R7))
-		rankset_add(taken, p->rank);
+		rankset_add(&taken->ask, p->rank);
 }
 
 bool directory_own_read(struct protocol *p, uint64_t page)
@@ -321,15 +373,23 @@ static void txn_lose(struct protocol *p, struct txn *t, unsigned blame)
 	}
 }
 
-static void invalidate_readers(struct protocol *p, struct txn *t, unsigned requester)
+/* An owner that may be no reader is recalled and must get no Inv; a requester that may be none has
+ * perhaps lost its copy (R10). @owner: WIRE_NO_RANK if there is none. */
+static void invalidate_readers(struct protocol *p, struct txn *t, unsigned requester,
+			       unsigned owner)
 {
-	struct rankset taken;
+	struct readers taken;
 
 	readers_take(p, t->page, &taken);
-	t->had_requester = rankset_has(&taken, requester);
-	rankset_for_each (rank, &taken)
-		if (rank != requester && !rankset_has(&p->down, rank))
+	t->had_requester = rankset_has(&taken.ask, requester) &&
+			   (!rankset_has(&taken.unsure, requester) || DSM_BUG(GROUP_COPY));
+	rankset_for_each (rank, &taken.ask) {
+		bool spare = rank == owner && rankset_has(&taken.unsure, rank);
+
+		if (rank != requester && !rankset_has(&p->down, rank) &&
+		    (!spare || DSM_BUG(GROUP_OWNER)))
 			rankset_add(&t->acks, rank);
+	}
 	rankset_for_each (rank, &t->acks)
 		protocol_tell(p, rank, MSG_INV, t->page, 0);
 	if (DSM_BUG(ACKS))
@@ -353,8 +413,8 @@ static bool free_for(struct protocol *p, uint64_t page, unsigned rank)
 		uint64_t bits = __atomic_load_n(&w[i], __ATOMIC_SEQ_CST) |
 				space_wire_peek(p->space, page, i);
 
-		if (i == rank / 64)
-			bits &= ~(1ull << rank % 64);
+		if (i == space_reader_word(p->space, rank) && !p->space->readers_group)
+			bits &= ~space_reader_unit(p->space, rank);
 		if (bits)
 			return false;
 	}
@@ -424,7 +484,8 @@ static void txn_begin(struct protocol *p, struct txn *t, const struct request *r
 	if (!DSM_BUG(R1))
 		grant_set(p, t->page, GRANT_BUSY, exclusive ? grant_rank(word) : p->rank); /* R1 */
 	if (!keep_readers && !(exclusive && DSM_BUG(EXCLUSIVE)))
-		invalidate_readers(p, t, r->rank); /* R2 */
+		invalidate_readers(p, t, r->rank,
+				   exclusive ? grant_rank(word) : WIRE_NO_RANK); /* R2 */
 	if (exclusive && !owner_is_there(p, grant_rank(word)))
 		txn_lose(p, t, grant_rank(word));
 	else if (exclusive)

@@ -162,14 +162,23 @@ static bool acceptable(const struct protocol *p, const struct msg *m)
 	return protocol_home(p, m->page) == (is_for_home(m->kind) ? p->rank : m->src);
 }
 
+/* An Inv to this rank's group about a page of which this rank knows nothing (yet, or any more):
+ * its home waits all the same. */
+static bool inv_to_group(const struct protocol *p, const struct msg *m)
+{
+	return m->kind == MSG_INV && p->space->readers_group && m->src < p->size &&
+	       m->src != p->rank;
+}
+
 void protocol_message(struct protocol *p, const struct msg *m)
 {
-	if (!acceptable(p, m)) {
+	if (acceptable(p, m))
+		dispatch(p, m);
+	else if (inv_to_group(p, m))
+		protocol_tell(p, m->src, MSG_INV_ACK, m->page, 0);
+	else
 		log_debug("ignored %s from rank %u for page %#llx", msg_name(m->kind), m->src,
 			  (unsigned long long)m->page);
-		return;
-	}
-	dispatch(p, m);
 	protocol_run_local(p);
 }
 

@@ -187,7 +187,7 @@ int space_init(struct space *s, uint64_t base, uint64_t len_bytes, unsigned rank
 				 "multiples of %lu",
 				 len_bytes, base, ranks, BLOCK_BYTES);
 	memset(s, 0, sizeof(*s));
-	s->rank_words = (ranks + 63) / 64;
+	space_set_ranks(s, ranks);
 	s->segment_bytes = space_segment_bytes(len_bytes, s->rank_words);
 	err = reserve(s, base, len_bytes);
 	if (err)

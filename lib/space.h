@@ -15,6 +15,7 @@
 #ifndef DSM_SPACE_H
 #define DSM_SPACE_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,7 +37,8 @@ struct space {
 	uint64_t len_bytes; /* of the reservation; multiple of BLOCK_BYTES */
 	uint8_t *alias; /* the segment */
 	uint64_t segment_bytes;
-	unsigned rank_words; /* readers words a granule: ceil(size / 64) */
+	unsigned rank_words; /* readers words a granule */
+	unsigned readers_group; /* ranks that share a counter in them; 0: each has a bit */
 	int memfd;
 	/* Where some ranks reach this one through a network adapter, see below; else NULL. */
 	uint8_t *wire;
@@ -83,6 +85,73 @@ static inline uint64_t *segment_readers(const struct space *s, uint8_t *segment,
 {
 	return (uint64_t *)(segment + s->len_bytes) + (s->len_bytes >> GRANULE_SHIFT) +
 	       granule * s->rank_words;
+}
+
+/*
+ * Who reads a page: a bit a rank, as long as that takes READERS_WORDS_MAX words at most. Beyond, a
+ * counter for each group of ranks that follow one another: how many times ranks of it added
+ * themselves since the readers were taken last, and the sum of their places in the group. So a
+ * page's directory stays as long as it is, whatever the number of ranks; a group's only reader is
+ * known, and where there are more, an Inv goes to the whole group.
+ *
+ * No counter overflows into its neighbour. Between two takings a rank adds itself at most twice:
+ * before and after it drops its flag for the Inv of the first one, which the second waits for. The
+ * home adds it only to a counter that does not have it yet, so to none above one.
+ */
+#define READERS_WORDS_MAX    8u
+#define READERS_COUNTER_BITS 32u
+#define READERS_COUNT_BITS   12u /* of these; the sum is above */
+#define READERS_COUNTERS     (64u / READERS_COUNTER_BITS) /* in a word */
+#define READERS_GROUP_MAX    256u
+#define READERS_COUNT_MAX    (2 * READERS_GROUP_MAX + 2)
+static_assert(READERS_COUNT_MAX < 1u << READERS_COUNT_BITS, "a group can be counted");
+static_assert(READERS_COUNT_MAX * (READERS_GROUP_MAX - 1) <
+		      1u << (READERS_COUNTER_BITS - READERS_COUNT_BITS),
+	      "its places can be added up");
+
+static inline void space_set_ranks(struct space *s, unsigned ranks)
+{
+	unsigned counters = READERS_WORDS_MAX * READERS_COUNTERS;
+
+	s->rank_words = (ranks + 63) / 64;
+	s->readers_group = 0;
+	if (s->rank_words <= READERS_WORDS_MAX)
+		return;
+	s->rank_words = READERS_WORDS_MAX;
+	s->readers_group = (ranks + counters - 1) / counters;
+}
+
+/* Where a rank adds itself to a page's readers, and what it adds. */
+static inline unsigned space_reader_word(const struct space *s, unsigned rank)
+{
+	return s->readers_group ? rank / s->readers_group / READERS_COUNTERS : rank / 64;
+}
+
+static inline unsigned space_reader_shift(const struct space *s, unsigned rank)
+{
+	if (!s->readers_group)
+		return rank % 64;
+	return rank / s->readers_group % READERS_COUNTERS * READERS_COUNTER_BITS;
+}
+
+static inline uint64_t space_reader_unit(const struct space *s, unsigned rank)
+{
+	uint64_t one = 1;
+
+	if (s->readers_group)
+		one |= (uint64_t)(rank % s->readers_group) << READERS_COUNT_BITS;
+	return one << space_reader_shift(s, rank);
+}
+
+/* Of a word shifted down to a counter. */
+static inline unsigned space_reader_count(uint64_t word)
+{
+	return (unsigned)word & ((1u << READERS_COUNT_BITS) - 1);
+}
+
+static inline unsigned space_reader_sum(uint64_t word)
+{
+	return (uint32_t)word >> READERS_COUNT_BITS;
 }
 
 /*

@@ -32,7 +32,9 @@
 	X(ADAPTER, "remote atomics by adapter are granted beside those by processors")             \
 	X(DEATH, "the home goes on waiting for a dead rank's InvAck")                              \
 	X(LOCK, "a lock that is held is handed over")                                              \
-	X(BARRIER, "a barrier leaves out its last round")
+	X(BARRIER, "a barrier leaves out its last round")                                          \
+	X(GROUP_OWNER, "the owner gets an Inv that is for its group")                              \
+	X(GROUP_COPY, "an upgrade gets no data since its group was among the readers")
 
 #define BUG_ENUM(name, text) BUG_##name,
 enum bug { BUG_NONE, BUGS(BUG_ENUM) BUG_KINDS };

@@ -210,6 +210,7 @@ void plan_create(struct plan *p, uint64_t seed)
 	memset(p, 0, sizeof(*p));
 	random_next(&m.random);
 	p->nranks = (uint8_t)(chance(&m, 70) ? 2 + draw(&m, 2) : 2 + draw(&m, PLAN_RANKS_MAX - 1));
+	p->group = (uint8_t)(seed >> PLAN_GROUP_SHIFT);
 	make_pages(&m);
 	make_weights(&m);
 	p->mode = chance(&m, 60) ? CLUSTER_RDMA : CLUSTER_SHM;

@@ -82,6 +82,7 @@ struct plan {
 	uint8_t preempt_percent;
 	uint8_t map_fail_percent;
 	uint8_t fresh_percent;
+	uint8_t group; /* ranks that share a counter of readers; 0: none */
 	uint16_t cache_granules;
 	uint8_t home[CLUSTER_BLOCKS_MAX];
 	uint8_t shift[CLUSTER_BLOCKS_MAX];
@@ -89,6 +90,10 @@ struct plan {
 	struct plan_thread thread[PLAN_THREADS_MAX];
 	struct incident incident[PLAN_INCIDENTS_MAX];
 };
+
+/* What is in a seed above its lower 40 bits is the number of ranks that share a counter of readers.
+ */
+#define PLAN_GROUP_SHIFT 40
 
 void plan_create(struct plan *p, uint64_t seed);
 void plan_print(const struct plan *p, FILE *to);

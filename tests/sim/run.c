@@ -587,6 +587,7 @@ static void run_init(struct run *run, const struct plan *plan, const struct run_
 	run->c = c;
 	for (unsigned b = 0; b < plan->nblocks; b++)
 		cluster_block(c, b, plan->home[b], plan->shift[b]);
+	cluster_group(c, plan->group);
 	for (unsigned i = 0; i < plan->npages; i++)
 		cluster_page(c, plan->page[i].block, plan->page[i].index);
 	c->slow = (enum cluster_slow)plan->slow;

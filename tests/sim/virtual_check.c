@@ -338,6 +338,39 @@ static bool flag_excused(struct cluster *c, unsigned r, unsigned home, uint64_t 
 	       on_the_way(c, r, home, MSG_WRITE_BACK, page);
 }
 
+static uint64_t readers_counter(struct cluster *c, unsigned r, uint64_t page)
+{
+	const struct space *s = &c->rank[0].space;
+
+	return readers_of(c, page)[space_reader_word(s, r)] >> space_reader_shift(s, r);
+}
+
+/* Is the rank in its group's counter: as the only one, or one of several? */
+static bool is_counted(struct cluster *c, unsigned r, uint64_t page)
+{
+	uint64_t counter = readers_counter(c, r, page);
+	unsigned place = r % c->rank[0].space.readers_group;
+
+	return space_reader_count(counter) > 1 ||
+	       (space_reader_count(counter) == 1 && space_reader_sum(counter) == place);
+}
+
+/* The flag without the rank in its group's counter; that more is in it is no fault. */
+static void check_counters(struct cluster *c, uint64_t page)
+{
+	unsigned home = protocol_home(&c->rank[0].node.protocol, page);
+
+	for (unsigned r = 0; r < c->n; r++) {
+		const struct page *pg = cluster_state(c, r, page);
+
+		/* The answer to a recall drops the flag, too. */
+		if (!c->rank[r].dead && !pg->lost && pg->registered && !is_counted(c, r, page) &&
+		    !flag_excused(c, r, home, page) && !on_the_way(c, home, r, MSG_FWD_GETM, page))
+			cluster_fail(c, "page %#llx: rank %u is registered and not counted",
+				     (unsigned long long)page, r);
+	}
+}
+
 static void check_readers(struct cluster *c, uint64_t page)
 {
 	unsigned home = protocol_home(&c->rank[0].node.protocol, page);
@@ -384,7 +417,10 @@ void cluster_check(struct cluster *c)
 		check_states(c, page);
 		if (c->rank[home].dead)
 			continue;
-		check_readers(c, page);
+		if (c->rank[0].space.readers_group)
+			check_counters(c, page);
+		else
+			check_readers(c, page);
 		check_lost(c, page);
 		for (unsigned w = 0; w < CLUSTER_WORDS; w++)
 			if (grant == GRANT_CLEAN || grant == GRANT_ATOMIC)
@@ -394,7 +430,13 @@ void cluster_check(struct cluster *c)
 
 void cluster_check_add(struct cluster *c, unsigned rank, uint64_t page)
 {
-	if (c->checks & CHECK_STATES && readers_of(c, page)[rank / 64] >> rank % 64 & 1)
+	unsigned group = c->rank[0].space.readers_group;
+
+	if (group && space_reader_count(readers_counter(c, rank, page)) > 2 * group + 1)
+		cluster_fail(c, "page %#llx: rank %u's group has added itself %u times",
+			     (unsigned long long)page, rank,
+			     space_reader_count(readers_counter(c, rank, page)));
+	if (!group && c->checks & CHECK_STATES && readers_of(c, page)[rank / 64] >> rank % 64 & 1)
 		cluster_fail(c, "fetch-add of rank %u on the readers of page %#llx carries", rank,
 			     (unsigned long long)page);
 }

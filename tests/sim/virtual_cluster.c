@@ -104,14 +104,12 @@ static void rank_create(struct cluster *c, unsigned r, uint64_t cache_granules)
 {
 	struct vrank *v = &c->rank[r];
 	uint64_t len = c->nblocks * BLOCK_BYTES, granules = len / GRANULE_BYTES;
-	unsigned words = (c->n + 63) / 64;
 
 	v->cluster = c;
 	v->rank = r;
-	v->space = (struct space){ .len_bytes = len,
-				   .segment_bytes = len + granules * 8 * (1 + words),
-				   .rank_words = words,
-				   .memfd = -1 };
+	v->space = (struct space){ .len_bytes = len, .memfd = -1 };
+	space_set_ranks(&v->space, c->n);
+	v->space.segment_bytes = len + granules * 8 * (1 + CLUSTER_WORDS_MAX);
 	for (unsigned other = 1; c->mode == CLUSTER_RDMA && other < c->n; other += 2)
 		if (other != r)
 			rankset_add(&v->adapters, other);
@@ -188,6 +186,18 @@ void cluster_block(struct cluster *c, unsigned block, unsigned home, unsigned pa
 						   .in_use = 1 };
 		for (uint64_t g = 0; g < GRANULES_PER_BLOCK; g++)
 			v->granules[block * GRANULES_PER_BLOCK + g].frame = r == home;
+	}
+}
+
+void cluster_group(struct cluster *c, unsigned ranks)
+{
+	unsigned words = ranks ? (c->n - 1) / ranks / READERS_COUNTERS + 1 : (c->n + 63) / 64;
+
+	if (words > CLUSTER_WORDS_MAX)
+		cluster_fail(c, "groups of %u ranks take %u words", ranks, words);
+	for (unsigned r = 0; r < c->n; r++) {
+		c->rank[r].space.readers_group = ranks;
+		c->rank[r].space.rank_words = words;
 	}
 }
 

@@ -28,6 +28,8 @@
 #define CLUSTER_WORDS      4u
 #define CLUSTER_PAGES_MAX  16u
 #define CLUSTER_BLOCKS_MAX 4u
+/* Of readers, a page. */
+#define CLUSTER_WORDS_MAX 8u
 
 enum cluster_mode {
 	CLUSTER_SHM, /* one-sided operations are done at once, in the caller; no copy on the way */
@@ -146,6 +148,8 @@ struct cluster *cluster_create(unsigned n, unsigned nblocks, enum cluster_mode m
 void cluster_destroy(struct cluster *c);
 /* Set a block's home and page size in all ranks, before anything happens. */
 void cluster_block(struct cluster *c, unsigned block, unsigned home, unsigned page_shift);
+/* So many ranks share a counter of readers (0: none), before anything happens. */
+void cluster_group(struct cluster *c, unsigned ranks);
 /* Use a page: the oracle follows it. Returns it. */
 uint64_t cluster_page(struct cluster *c, unsigned block, unsigned index);
 

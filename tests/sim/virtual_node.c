@@ -98,10 +98,11 @@ static uint64_t fetch_page(const struct transport_fetch *f, unsigned i)
 void virtual_fetch_add(const struct space *home, unsigned rank, const struct transport_fetch *f,
 		       unsigned i)
 {
-	uint64_t *readers = segment_readers(home, home->alias, fetch_page(f, i)) + rank / 64;
+	uint64_t *readers = segment_readers(home, home->alias, fetch_page(f, i)) +
+			    space_reader_word(home, rank);
 
 	if (f->add >> i & 1)
-		__atomic_fetch_add(readers, 1ull << rank % 64, __ATOMIC_SEQ_CST);
+		__atomic_fetch_add(readers, space_reader_unit(home, rank), __ATOMIC_SEQ_CST);
 }
 
 void virtual_fetch_grant(const struct space *home, struct transport_fetch *f, unsigned i)

@@ -241,6 +241,125 @@ static void r10__bit_without_copy_gets_data(void **state)
 	finish(c);
 }
 
+/*
+ * More ranks than have a bit each: here 0 to 3 share a counter, and 4 is alone in its own.
+ */
+
+static struct cluster *grouped(uint64_t *page)
+{
+	struct cluster *c = cluster_create(5, 1, CLUSTER_RDMA, MANY, 1);
+
+	cluster_group(c, 4);
+	*page = cluster_page(c, 0, 0);
+	return c;
+}
+
+static void groups__only_reader_is_asked(void **state)
+{
+	uint64_t page;
+	struct cluster *c = grouped(&page);
+
+	(void)state;
+	read_in(c, 2, page);
+	cache_write(cluster_rank(c, 4), page, 0, false);
+	cluster_expect(c, 4, 0, MSG_GETM);
+	assert_int_equal(cluster_queued(c, 0, 1) + cluster_queued(c, 0, 3), 0);
+	cluster_expect(c, 0, 2, MSG_INV);
+	cluster_expect(c, 2, 0, MSG_INV_ACK);
+	cluster_expect(c, 0, 4, MSG_GRANT_M);
+	finish(c);
+}
+
+/* The home adds a reader that a chain has added already: it is the only one still. */
+static void groups__counted_once(void **state)
+{
+	uint64_t page;
+	struct cluster *c = grouped(&page);
+
+	(void)state;
+	write_in(c, 4, page);
+	read_in(c, 2, page); /* sees Exclusive: the home is asked */
+	cache_write(cluster_rank(c, 2), page, 0, false);
+	cluster_expect(c, 2, 0, MSG_GETM);
+	cluster_expect(c, 0, 4, MSG_INV);
+	assert_int_equal(cluster_queued(c, 0, 1) + cluster_queued(c, 0, 3), 0);
+	finish(c);
+}
+
+static void groups__all_are_asked(void **state)
+{
+	uint64_t page;
+	struct cluster *c = grouped(&page);
+
+	(void)state;
+	read_in(c, 1, page);
+	read_in(c, 2, page);
+	cache_write(cluster_rank(c, 4), page, 0, false);
+	cluster_expect(c, 4, 0, MSG_GETM);
+	for (unsigned r = 1; r < 4; r++)
+		cluster_expect(c, 0, r, MSG_INV);
+	for (unsigned r = 3; r > 0; r--)
+		cluster_expect(c, r, 0, MSG_INV_ACK);
+	cluster_expect(c, 0, 4, MSG_GRANT_M);
+	finish(c);
+}
+
+/* One of the group has never heard of the page's block. */
+static void groups__who_knows_nothing_answers(void **state)
+{
+	uint64_t page;
+	struct cluster *c = grouped(&page);
+
+	(void)state;
+	c->rank[3].blocks[0].in_use = 0;
+	read_in(c, 1, page);
+	read_in(c, 2, page);
+	write_in(c, 4, page);
+	finish(c);
+}
+
+/* An owner's chain adds it while its PutM is under way; others of its group are counted, too, so it
+ * gets no Inv: its answer to the recall ends what it has added. */
+static void groups__recall_that_crosses_putm_ends_the_flag(void **state)
+{
+	struct cluster *c = cluster_create(5, 1, CLUSTER_RDMA, 1, 1);
+	uint64_t page = cluster_page(c, 0, 0), other = cluster_page(c, 0, 1);
+
+	(void)state;
+	cluster_group(c, 4);
+	write_in(c, 1, page);
+	cache_read(cluster_rank(c, 1), other, 0, false); /* evicts the page */
+	cluster_chain_finish(c, 1);
+	cache_read(cluster_rank(c, 1), page, 0, false);
+	assert_true(cluster_chain_step(c, 1));
+	cache_read(cluster_rank(c, 2), page, 0, false);
+	assert_true(cluster_chain_step(c, 2));
+	cache_write(cluster_rank(c, 4), page, 0, false);
+	cluster_expect(c, 4, 0, MSG_GETM);
+	assert_int_equal(cluster_state(c, 1, page)->registered, 1);
+	cluster_expect(c, 0, 1, MSG_FWD_GETM);
+	assert_int_equal(cluster_state(c, 1, page)->registered, 0);
+	assert_int_equal(cluster_queued(c, 0, 1), 0);
+	finish(c);
+}
+
+/* What R10 says of a bit, where several ranks read: the page comes with the grant. */
+static void groups__upgrade_brings_data(void **state)
+{
+	uint64_t page;
+	struct cluster *c = grouped(&page);
+
+	(void)state;
+	read_in(c, 1, page);
+	write_in(c, 1, page);
+	assert_int_equal(c->rank[1].node.stats.pub.fetched_bytes, GRANULE_BYTES);
+	read_in(c, 2, page);
+	read_in(c, 3, page);
+	write_in(c, 2, page);
+	assert_int_equal(c->rank[2].node.stats.pub.fetched_bytes, 2 * GRANULE_BYTES);
+	finish(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +376,12 @@ int main(void)
 		cmocka_unit_test(r10__upgrade_goes_without_data),
 		cmocka_unit_test(r10__upgrade_that_lost_its_copy_gets_data),
 		cmocka_unit_test(r10__bit_without_copy_gets_data),
+		cmocka_unit_test(groups__only_reader_is_asked),
+		cmocka_unit_test(groups__counted_once),
+		cmocka_unit_test(groups__all_are_asked),
+		cmocka_unit_test(groups__who_knows_nothing_answers),
+		cmocka_unit_test(groups__recall_that_crosses_putm_ends_the_flag),
+		cmocka_unit_test(groups__upgrade_brings_data),
 	};
 
 	return cmocka_run_group_tests_name("protocol, rules", tests, NULL, NULL);
