@@ -152,7 +152,7 @@ static uint64_t with_half(uint64_t word, unsigned shift, uint32_t half)
 static int own_adapter_half(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
 			    uint64_t *result)
 {
-	uint64_t at = offset & ~7ull, word, before = 0;
+	uint64_t at = offset & ~7ull, word = 0, before = 0;
 	unsigned shift = offset & 4 ? 32 : 0;
 	uint64_t deadline_ns = clock_ns() + d->settings.timeout_ms * 1000000u;
 	int err = own_adapter_step(d, at, ATOMIC_FETCH_ADD, 0, 0, &word);

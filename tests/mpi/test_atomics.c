@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 {
 	struct work work = { .rounds = argc > 1 ? (unsigned)atoi(argv[1]) : ROUNDS };
 	struct dsm *d = test_init();
-	char name[16];
+	char name[24];
 
 	CHECK(dsm_size(d) <= RANKS && work.rounds > 0);
 	for (unsigned home = 0; home < dsm_size(d); home++) {

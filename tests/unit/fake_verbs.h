@@ -460,6 +460,8 @@ void rdma_destroy_event_channel(struct rdma_event_channel *channel)
 
 	while ((e = c->head)) {
 		c->head = e->next;
+		if (e->e.event == RDMA_CM_EVENT_CONNECT_REQUEST)
+			free(e->e.id); /* nobody has heard of it */
 		free(e);
 	}
 	close(channel->fd);
