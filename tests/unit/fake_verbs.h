@@ -461,7 +461,7 @@ void rdma_destroy_event_channel(struct rdma_event_channel *channel)
 	while ((e = c->head)) {
 		c->head = e->next;
 		if (e->e.event == RDMA_CM_EVENT_CONNECT_REQUEST)
-			free(e->e.id); /* nobody has heard of it */
+			free(e->e.id); /* nobody has seen it */
 		free(e);
 	}
 	close(channel->fd);
