@@ -107,6 +107,13 @@ report()
 		}
 		return median(name, 1, 1)
 	}
+	# The bare fault, by the handler that is the quickest here.
+	function quickest(prefix,   name, found) {
+		for (name in count)
+			if (index(name, prefix) == 1 && (found == "" || all(name) < all(found)))
+				found = name
+		return found == "" ? prefix : found
+	}
 	function raw(name, more,   a, b) {
 		a = median(name, 1, 2)
 		b = median(name, 2, 2)
@@ -135,13 +142,13 @@ report()
 			most[$1] = $3
 	}
 	END {
-		miss = "floor:_userfaultfd_MISSING,_COPY(WP),_memfd,_handler_yields_between_polls"
+		miss = quickest("read_miss:4096:floor:_userfaultfd_MISSING,_COPY(WP),_memfd,_handler")
 		copy = "floor:_one_UFFDIO_COPY(WP)_of_the_range_into_a_memfd"
 		refill = "floor:_memcpy_into_the_frames_and_one_UFFDIO_CONTINUE(WP)"
 		print "| what | libdsm | raw | fault or copy floor | ratio | of the best | target |"
 		print "| --- | --- | --- | --- | --- | --- | --- |"
 		latency("read miss, 4 KiB / (ib_read_lat + fault)", "read_miss:4096:first_touch_of_a_page", "read_lat",
-			"read_miss:4096:" miss)
+			miss)
 		latency("acquire, 4 KiB / (ib_read_lat + copy)", "acquire_read:4096:first_time_here", "read_lat",
 			"acquire_read:4096:" copy)
 		latency("fetch_add / ib_atomic_lat", "fetch_add:8:by_rank_0", "atomic_lat", "")
