@@ -233,7 +233,7 @@ static void come_and_go(struct dsm *d, unsigned rounds)
 		/* Not the name of the round before, which some rank may still be attached to. */
 		snprintf(name, sizeof(name), "come_and_go.%u", i);
 		p = test_alloc(d, name, n * sizeof(*p), attr);
-		for (size_t k = dsm_rank(d); k < n; k += 509) {
+		for (size_t k = dsm_rank(d); k < test_rounds((unsigned)n); k += 509) {
 			uint64_t seen = p[k];
 
 			CHECK(seen == 0 || seen == i + 1);

@@ -61,8 +61,8 @@ two_at_work()
 	first=$lab_job
 	by_hand 2 1 120 "${2:-} $work"
 	second=$lab_job
-	lab_await "$first" "0 ranks by shared memory, 1 by RDMA" 40 &&
-		lab_await "$first" "^litmus: 2 ranks" 40
+	await "$first" "0 ranks by shared memory, 1 by RDMA" 40 &&
+		await "$first" "^litmus: 2 ranks" 40
 }
 
 # ends JOB SENTENCE: by itself, soon, and says why; a call of its fails, or, if it is touching a page, the page

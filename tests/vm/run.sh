@@ -13,27 +13,33 @@ cases=$2
 pattern=${3:-.}
 logs=$build/log/vm-$cases
 # Before the end that ctest makes, so that a guest that hangs is looked at.
-: "${DSM_VM_LIFE_S:=570}"
+: "${DSM_VM_LIFE_S:=$((${DSM_VM_FULL:-0} ? 7000 : 570))}"
 DSM_VM_EXPOSE="${DSM_VM_EXPOSE:-} $build"
 unset "${!DSM_RANK@}" "${!DSM_SIZE@}"
 
 passed=0
 failed=0
 done=0
+# A command's limit is what it takes on a slow machine that has nothing else to do; others have.
+patience=3
 
-# in_guest GUEST SECONDS COMMAND: the same as lab_run; its output is shown if the case fails.
-in_guest()
-{
-	lab_start "$@" || return
-	jobs_of_case+=("$lab_job")
-	lab_wait "$lab_job"
-}
-
-# start_in GUEST SECONDS COMMAND: the same as lab_start, so too.
+# start_in GUEST SECONDS COMMAND: as lab_start; its output is shown if the case fails.
 start_in()
 {
-	lab_start "$@" || return
+	lab_start "$1" $(($2 * patience)) "$3" || return
 	jobs_of_case+=("$lab_job")
+}
+
+# in_guest GUEST SECONDS COMMAND: as lab_run, so too.
+in_guest()
+{
+	start_in "$@" && lab_wait "$lab_job"
+}
+
+# await JOB PATTERN SECONDS: as lab_await.
+await()
+{
+	lab_await "$1" "$2" $(($3 * patience))
 }
 
 # says PATTERN [JOB]: does a line of what it printed match?
