@@ -198,10 +198,13 @@ static void ask_for_short_slices(void)
  * processor the two would hand it to and fro, and whoever yields last has the message: it costs the
  * waiting thread two switches, and keeps the agent at work, so that it never ends. Nothing is lost:
  * whoever leaves off polling looks once more, and has the agent woken from then on.
+ *
+ * Not so while others want pages of this rank: they will go on to, when the thread computes again,
+ * and to wake the agent for each costs them and this rank more.
  */
-static bool others_poll(const struct dsm *d, uint64_t again_ns)
+static bool others_poll(const struct dsm *d, uint64_t again_ns, bool pages_wanted)
 {
-	return d->crowded && d->pollers && again_ns == SLEEP_MAX_NS;
+	return d->crowded && d->pollers && again_ns == SLEEP_MAX_NS && !pages_wanted;
 }
 
 /* Until when to poll after work that was done now. */
@@ -215,7 +218,7 @@ static uint64_t poll_until(const struct dsm *d, uint64_t now_ns)
 static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
-	uint64_t until = 0, again_ns, now = clock_ns();
+	uint64_t until = 0, wanted_until = 0, again_ns, now = clock_ns();
 	enum served served;
 	bool kicked;
 
@@ -229,6 +232,9 @@ static void *agent_main(void *arg)
 			until = poll_until(d, now);
 		if (until < d->busy_until_ns)
 			until = d->busy_until_ns;
+		if (d->pages_wanted)
+			wanted_until = now + d->spin_ns;
+		d->pages_wanted = false;
 		/*
 		 * Mapping a page wakes its thread. Where that takes the agent's processor, it has
 		 * run on and may have faulted again when the agent gets here: look at once.
@@ -239,8 +245,8 @@ static void *agent_main(void *arg)
 			node_lock(d);
 			continue;
 		}
-		if (again_ns &&
-		    (now >= until || others_poll(d, again_ns) || !agent_may_poll(d, now))) {
+		if (again_ns && (now >= until || others_poll(d, again_ns, now < wanted_until) ||
+				 !agent_may_poll(d, now))) {
 			kicked = agent_sleep(d, again_ns);
 			now = clock_ns();
 			if (kicked)

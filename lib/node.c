@@ -170,9 +170,26 @@ struct fate node_fate(const struct dsm *d, unsigned rank)
 	return f;
 }
 
+/* Does another rank wait until this one has done something about a page? */
+static bool wants_page(const struct dsm *d, const struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_GETS:
+	case MSG_GETM:
+	case MSG_GETA:
+	case MSG_INV:
+	case MSG_FWD_GETS:
+	case MSG_FWD_GETM:
+		return m->src != d->rank;
+	default:
+		return false;
+	}
+}
+
 static void dispatch(struct dsm *d, const struct msg *m)
 {
 	if (m->kind <= MSG_GRANT_ERROR) {
+		d->pages_wanted |= wants_page(d, m);
 		if (m->kind <= MSG_GETA)
 			region_claimed(d, m->page);
 		protocol_message(&d->protocol, m);

@@ -101,7 +101,9 @@ struct dsm {
 	bool agent_asleep;
 	unsigned pollers; /* threads that poll messages while they wait */
 	uint64_t spin_ns; /* how long to poll before sleeping */
-	uint64_t busy_until_ns; /* other threads have had to wait for messages: the agent polls on */
+	bool pages_wanted; /* others have wanted pages since the agent last looked */
+	uint64_t
+		busy_until_ns; /* other threads have had to wait for messages: the agent polls on */
 	struct follow follow; /* the agent's */
 	uint64_t backoff_ns; /* the agent's: see agent.c */
 	uint64_t no_poll_until_ns;
