@@ -35,6 +35,8 @@ END {
 		} else if (ok[i] && differs(sum[i], expected[what[i]])) {
 			ok[i] = 0
 			why = "checksum " sum[i] " where one thread has " expected[what[i]]
+		} else if (sum[i] == "") {
+			why = "it ended without a result"
 		} else {
 			why = "not what was expected"
 		}

@@ -13,8 +13,8 @@
 # is not.
 #
 # --bind: where mpirun puts a rank of libdsm. On one core it shares that with its agent, which is best
-# where there are fewer processors than two a rank (else the scheduler at times puts two computing
-# ranks on one processor), and worse where there are more: so that is the default.
+# where there is a processor a rank but not two (else the scheduler at times puts two computing ranks
+# on one processor), and worse where there are more: so that is the default.
 #
 # MPIRUN: the launcher of the MPI form, if it is not mpirun (MPICH's, for a build with MPICH).
 set -u -o pipefail
@@ -101,7 +101,8 @@ for app in "${apps[@]}"; do
 done
 
 if [[ -z $bind ]]; then
-	((2 * ranks > $(nproc))) && bind=core || bind=none
+	bind=none
+	((ranks > $(nproc) || 2 * ranks <= $(nproc))) || bind=core
 fi
 
 # run_form APP CLASS FORM: its lines.
@@ -148,7 +149,7 @@ done
 
 status=0
 awk -f "$here/csv.awk" "$tmp/lines" >"$csv" || status=1
-printf '%d ranks, %d processors, libdsm bound to %s, medians of %d runs in turns. Coarse: at least 0.8 of MPI is the aim.\n\n' \
+printf 'Ranks: %d. Processors: %d. libdsm bound to: %s. Medians of runs in turns: %d. Aim where sharing is coarse: 0.8 of MPI.\n\n' \
 	"$ranks" "$(nproc)" "$bind" "$repeats"
 awk -f "$here/table.awk" "$csv"
 exit $status
