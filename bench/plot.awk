@@ -8,6 +8,7 @@
 # series   column whose values name the curves; several with commas: "test,ranks"
 # where    "column=value": these rows alone; several with commas
 # title, x_label, y_label
+# slots    "name=number|name=number": these curves have that of the colours, in every plot the same
 # x_unit   bytes: 4 KiB rather than 4096
 # x_log    base of the horizontal axis' logarithm, 0 for a linear axis (default: 2)
 # y_log    the same, vertical (default: 10)
@@ -112,7 +113,7 @@ function set_range(    step) {
 }
 function curve(c,    name, colour, i, y_) {
 	name = names_of[c]
-	colour = colours[(c - 1) % ncolours + 1]
+	colour = colours[((name in slot_of ? slot_of[name] : c) - 1) % ncolours + 1]
 	printf "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"1.6\"%s points=\"", colour,
 		(c > ncolours ? " stroke-dasharray=\"5 3\"" : "")
 	for (i = 1; i <= points[name]; i++)
@@ -132,6 +133,10 @@ BEGIN {
 	y_log = y_log == "" ? 10 : y_log + 0
 	nwhere = split(where, condition, ",")
 	nseries = split(series, series_part, ",")
+	for (i = split(slots, slot, "|"); i; i--) {
+		split(slot[i], part, "=")
+		slot_of[part[1]] = part[2]
+	}
 }
 NR == 1 {
 	names = $0

@@ -289,12 +289,16 @@ describe_machine()
 	((!quick)) || note "this run" "" "was a quick one: that all of it works is all that its figures show"
 }
 
+# A system has the same colour in all plots.
+slots="libdsm, dsm_acquire=1|libdsm, loads=4|libdsm, stores=4|libdsm, loads again=8|libdsm, stores again=8"
+slots+="|Open MPI=2|MPICH=5|OpenSHMEM=3|floor: memcpy=6|floor: UFFDIO_COPY=10"
+
 # draw FILE TEST UNIT RANKS TITLE LABEL
 draw()
 {
 	awk -F, -v test="$2" -v unit="$3" -v ranks="$4" -f "$bench/report/series.awk" "$out/medians.csv" |
 		awk -v x=size -v y=median -v series=system -v x_unit=bytes -v title="$5" \
-			-v x_label="N" -v y_label="$6" -f "$bench/plot.awk" >"$out/$1"
+			-v x_label="N" -v y_label="$6" -v slots="$slots" -f "$bench/plot.awk" >"$out/$1"
 }
 
 draw_all()
@@ -377,7 +381,7 @@ build_all()
 
 measure()
 {
-	local step peer
+	local step peer what
 
 	[[ -n $build_dir ]] || provide $install needs_build wants_launch
 	provide_peers
@@ -398,7 +402,9 @@ measure()
 	progress_begin "${steps[@]}"
 	for step in "${steps[@]}"; do
 		IFS='|' read -r -a fields <<<"$step|"
-		progress_step "${fields[2]}, ${fields[1]} ranks, run ${fields[0]} of $repeats" "${fields[2]} ${fields[1]}"
+		what="${fields[2]}, ${fields[1]} ranks"
+		[[ ${fields[2]} == applications ]] || what+=", run ${fields[0]} of $repeats"
+		progress_step "$what" "${fields[2]} ${fields[1]}"
 		run_step "${fields[@]:0:5}"
 		progress_done "${fields[2]} ${fields[1]}"
 	done
