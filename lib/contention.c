@@ -25,6 +25,8 @@
  * in truth; less, and falsely. */
 #define SHARED_PERCENT 50u
 #define STRAY_PERCENT  10u
+/* Ranks whose notes a verdict rests on: each is compared with each. */
+#define JUDGED_MAX 64u
 
 static uint64_t hash(uint64_t page)
 {
@@ -267,6 +269,8 @@ enum contention_kind contention_judge(const struct contention_page *notes, unsig
 	uint64_t all = 0, shared = 0, atomics = 0, times = 0;
 	unsigned writers = 0, faulting = 0;
 
+	if (n > JUDGED_MAX)
+		n = JUDGED_MAX;
 	for (unsigned i = 0; i < n; i++) {
 		uint8_t counted = 0;
 

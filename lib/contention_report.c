@@ -18,16 +18,17 @@
 #include "table.h"
 
 #define PAGES_MAX      (CONTENTION_SETS * CONTENTION_WAYS)
-#define SENT_MAX       256u /* pages a rank sends */
+#define SENT_MAX       256u /* pages that a rank sends, where ranks are few */
+#define ALL_SENT_MAX   65536u /* that all ranks send together, about */
 #define PRINTED_MAX    20u /* pages printed one by one */
 #define RANKS_PRINTED  8u /* of a page */
 #define PLACES_PRINTED 3u /* of a rank */
 #define WORDS          (sizeof(struct contention_page) / sizeof(uint64_t))
 #define WORDS_SENT     6u /* in a message */
 
-/* What others sent, at rank 0: SENT_MAX pages a rank. */
+/* What others sent, at rank 0: each pages from every rank. */
 struct contention_parts {
-	unsigned size;
+	unsigned each;
 	struct contention_page page[];
 };
 
@@ -39,9 +40,17 @@ struct fight {
 	enum contention_kind kind;
 };
 
+/* Pages that a rank sends. */
+static unsigned sent_max(const struct dsm *d)
+{
+	unsigned share = ALL_SENT_MAX / d->size;
+
+	return share < SENT_MAX ? share + 1 : SENT_MAX;
+}
+
 int contention_start(struct dsm *d)
 {
-	size_t others = d->rank == 0 ? (size_t)d->size * SENT_MAX : 0;
+	size_t others = d->rank == 0 ? (size_t)d->size * sent_max(d) : 0;
 
 	d->contention = calloc(1, sizeof(*d->contention));
 	if (!d->contention)
@@ -54,7 +63,7 @@ int contention_start(struct dsm *d)
 	if (!d->contention_parts)
 		return error_set_sys(ENOMEM, "no memory for %u ranks' notes on contention",
 				     d->size);
-	d->contention_parts->size = d->size;
+	d->contention_parts->each = sent_max(d);
 	return 0;
 }
 
@@ -129,19 +138,19 @@ void contention_send(struct dsm *d)
 
 	close_notes(d);
 	n = own_pages(d, own);
-	for (unsigned i = 0; i < n && i < SENT_MAX; i++)
+	for (unsigned i = 0; i < n && i < sent_max(d); i++)
 		send_page(d, own[i], i);
 }
 
 void contention_message(struct dsm *d, const struct msg *m)
 {
+	struct contention_parts *parts = d->contention_parts;
 	uint64_t index = m->flags;
 	uint64_t *words;
 
-	if (!d->contention_parts || m->src >= d->size || index % WORDS_SENT ||
-	    index >= SENT_MAX * WORDS)
+	if (!parts || m->src >= d->size || index % WORDS_SENT || index >= parts->each * WORDS)
 		return;
-	words = (uint64_t *)&d->contention_parts->page[(size_t)m->src * SENT_MAX];
+	words = (uint64_t *)&parts->page[(size_t)m->src * parts->each];
 	for (unsigned i = 0; i < WORDS_SENT; i++)
 		words[index + i] = m->word[i];
 }
@@ -161,6 +170,7 @@ static bool is_sane(const struct dsm *d, const struct contention_page *e)
 /* All notes in one array, in no order; returns their number. */
 static unsigned gather(struct dsm *d, struct contention_page *all)
 {
+	const struct contention_parts *parts = d->contention_parts;
 	struct contention_page *own[PAGES_MAX];
 	unsigned n = own_pages(d, own);
 
@@ -168,11 +178,11 @@ static unsigned gather(struct dsm *d, struct contention_page *all)
 		all[i] = *own[i];
 		all[i].rank = (uint16_t)d->rank;
 	}
-	for (unsigned i = 0; i < d->size * SENT_MAX; i++) {
-		if (!is_sane(d, &d->contention_parts->page[i]))
+	for (unsigned i = 0; i < d->size * parts->each; i++) {
+		if (!is_sane(d, &parts->page[i]))
 			continue;
-		all[n] = d->contention_parts->page[i];
-		all[n++].rank = (uint16_t)(i / SENT_MAX);
+		all[n] = parts->page[i];
+		all[n++].rank = (uint16_t)(i / parts->each);
 	}
 	return n;
 }
@@ -388,7 +398,7 @@ static void print(struct dsm *d, struct fight *fights, unsigned n)
 
 void contention_print(struct dsm *d)
 {
-	size_t most = PAGES_MAX + (size_t)d->size * SENT_MAX;
+	size_t most = PAGES_MAX + (size_t)d->size * d->contention_parts->each;
 	struct contention_page *all = malloc(most * sizeof(*all));
 	struct fight *fights = malloc(most * sizeof(*fights));
 	unsigned n;
