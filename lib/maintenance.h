@@ -91,7 +91,38 @@ void maintenance_do(struct maintenance *m, enum maintenance_call call, const vol
 /* For tests: maintenance_probe.c. */
 void maintenance_probe(struct maintenance *m, enum maintenance_call call,
 		       enum maintenance_memory memory, const volatile void *addr, size_t len_bytes);
+void maintenance_probe_reach(const volatile void *addr, size_t len_bytes, bool reached);
+void maintenance_probe_home(const volatile uint64_t *grants, const volatile void *pages,
+			    size_t len_bytes, uint64_t wire_ranks);
 #endif
+
+/* For tests: devices reach this memory from now on, or no more. */
+static inline void maintenance_reach(const volatile void *addr, size_t len_bytes, bool reached)
+{
+#ifdef DSM_MAINTENANCE_PROBE
+	maintenance_probe_reach(addr, len_bytes, reached);
+#else
+	(void)addr;
+	(void)len_bytes;
+	(void)reached;
+#endif
+}
+
+/* For tests: of what devices reach these are home pages and their grants, which say when a page
+ * that was read is used; wire_ranks: the first 64 of those who come through a device. */
+static inline void maintenance_reach_home(const volatile uint64_t *grants,
+					  const volatile void *pages, size_t len_bytes,
+					  uint64_t wire_ranks)
+{
+#ifdef DSM_MAINTENANCE_PROBE
+	maintenance_probe_home(grants, pages, len_bytes, wire_ranks);
+#else
+	(void)grants;
+	(void)pages;
+	(void)len_bytes;
+	(void)wire_ranks;
+#endif
+}
 
 static inline void maintenance_call(struct maintenance *m, enum maintenance_call call,
 				    enum maintenance_memory memory, const volatile void *addr,

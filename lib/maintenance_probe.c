@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * In a build for tests (DSM_MAINTENANCE_PROBE) each call of cache maintenance also tells the cache
- * model of tests/kmod/cache_model.c, by hints that are no-ops elsewhere, what the device does with
- * that memory; and the call that the environment names (MAINTENANCE_OMIT=wrote:landing) is left
- * out, to see what goes wrong without it. For root on arm64, as it asks for physical addresses.
+ * In a build for tests (DSM_MAINTENANCE_PROBE) the library tells the cache model of
+ * tests/kmod/cache_model.c, by hints that are no-ops elsewhere, which memory devices reach, so that
+ * the model sees what the device really reads and writes there. Each call of cache maintenance also
+ * says what the device may do: one that may write is taken to write at once, one that has written
+ * to have done so just now. Only home pages are not written at once, as their home may be writing
+ * them: who may is the protocol's to say, later.
  *
- * A device that may write is taken to write at once, one that has written to have done so just now.
- * Only home pages are not written at once, as their home may be writing them: who may is the
- * protocol's to say, later.
+ * The call that the environment names (MAINTENANCE_OMIT=wrote:landing) is left out, with all that
+ * it would have told, as if it had been forgotten. For root on arm64, as physical addresses are
+ * asked for.
  */
 #define _GNU_SOURCE
 #include "maintenance_internal.h"
@@ -91,6 +93,18 @@ static void hint_mapped(uint64_t va, uint64_t pa)
 	HINT(0x74);
 }
 
+enum reached { REACHED_NOT, REACHED_MEMORY, REACHED_HOME, REACHED_GRANTS };
+
+/* A page at @pa; @grant is where the grants word of a home page is. */
+static void hint_reached(uint64_t pa, enum reached reached, uint64_t grant, uint64_t wire_ranks)
+{
+	register uint64_t x0 __asm__("x0") = pa | reached;
+	register uint64_t x1 __asm__("x1") = grant;
+	register uint64_t x2 __asm__("x2") = wire_ranks;
+
+	__asm__ volatile("hint #0x75" ::"r"(x0), "r"(x1), "r"(x2) : "memory");
+}
+
 static void hint_device(bool writes, uint64_t pa, uint64_t len_bytes)
 {
 	register uint64_t x0 __asm__("x0") = pa;
@@ -120,17 +134,51 @@ static void tell(bool device, bool writes, uintptr_t addr, size_t len_bytes)
 	}
 }
 
+static void begin_once(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, begin);
+}
+
+void maintenance_probe_reach(const volatile void *addr, size_t len_bytes, bool reached)
+{
+	uintptr_t at = (uintptr_t)addr;
+
+	begin_once();
+	for (size_t i = 0; i < len_bytes; i += PAGE)
+		hint_reached(physical(at + i), reached ? REACHED_MEMORY : REACHED_NOT, 0, 0);
+}
+
+void maintenance_probe_home(const volatile uint64_t *grants, const volatile void *pages,
+			    size_t len_bytes, uint64_t wire_ranks)
+{
+	begin_once();
+	hint_reached(physical((uintptr_t)grants), REACHED_GRANTS, 0, 0);
+	for (size_t i = 0; i < len_bytes / PAGE; i++)
+		hint_reached(physical((uintptr_t)pages + i * PAGE), REACHED_HOME,
+			     physical((uintptr_t)&grants[i]), wire_ranks);
+}
+
+/* Grants have to be told in any case: the model cannot know when a word that a device reads while
+ * it changes is taken for the old one rightly. */
+static bool omitted(enum maintenance_call call, enum maintenance_memory memory)
+{
+	return omits && call == omit_call && memory == omit_memory;
+}
+
 void maintenance_probe(struct maintenance *m, enum maintenance_call call,
 		       enum maintenance_memory memory, const volatile void *addr, size_t len_bytes)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	uintptr_t at = (uintptr_t)addr;
 
-	pthread_once(&once, begin);
+	begin_once();
+	if (omitted(call, memory) && memory != MAINTENANCE_GRANTS)
+		return;
 	tell(false, false, at, len_bytes);
 	if (call == MAINTENANCE_DEVICE_WROTE)
 		tell(true, true, at, len_bytes);
-	if (m->ops && !(omits && call == omit_call && memory == omit_memory))
+	if (m->ops && !omitted(call, memory))
 		maintenance_do(m, call, addr, len_bytes);
 	if (call == MAINTENANCE_DEVICE_READS ||
 	    (call == MAINTENANCE_DEVICE_WRITES && memory != MAINTENANCE_HOME))

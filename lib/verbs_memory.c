@@ -33,6 +33,7 @@ int verbs_register(struct transport_verbs *v, void *at, size_t len_bytes, int ac
 				     "beside %" PRIu64 " KiB (ulimit -l?)",
 				     v->device.name, len_bytes >> 10, what, v->locked_bytes >> 10);
 	v->locked_bytes += len_bytes;
+	maintenance_reach(at, len_bytes, true);
 	return 0;
 }
 
@@ -41,6 +42,7 @@ void verbs_unregister(struct transport_verbs *v, struct ibv_mr **mr)
 	if (!*mr)
 		return;
 	v->locked_bytes -= (*mr)->length;
+	maintenance_reach((*mr)->addr, (*mr)->length, false);
 	if (ibv_dereg_mr(*mr))
 		log_error("RDMA device %s does not let go of registered memory", v->device.name);
 	*mr = NULL;

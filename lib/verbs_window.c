@@ -145,6 +145,9 @@ int verbs_expose(struct transport *t, uint64_t block, uint64_t len_bytes)
 		clear_window(v, block);
 		return rc;
 	}
+	maintenance_reach_home(
+		(const uint64_t *)(const void *)(window + verbs_window_grants(s, granule)),
+		window + verbs_window_pages(s, granule), len_bytes, v->connected.word[0]);
 	maintenance_device_writes(&v->maintenance, MAINTENANCE_HOME, window,
 				  verbs_window_pages(s, granule) + len_bytes);
 	set_key(v, block, VERBS_RKEY_VALID | v->mr[block]->rkey);

@@ -15,16 +15,23 @@
  *
  * The processor is what loads and stores through user addresses, so also system calls on the
  * caller's behalf. What the kernel does through addresses of its own is left out, but for clearing
- * pages (dc zva): soft-RoCE copies that way, which is the device here. dc instructions count
- * wherever they are.
+ * pages (dc zva), and in memory that devices reach: there it is soft-RoCE, the device. dc
+ * instructions count wherever they are.
  *
- * The device speaks by hints, which are no-ops on real machines, with physical addresses:
+ * A device reads pages and their grants in one go and uses a page only if the grants word allows
+ *it, so a read of a home page counts only then. Reads of grants do not count: who reads a word
+ *while it changes may get the old one.
  *
- *	hint #0x70   it reads [x0, x0 + x1)
- *	hint #0x71   it writes [x0, x0 + x1)
+ * More is told by hints, which are no-ops on real machines, with physical addresses:
+ *
+ *	hint #0x70   a device may read [x0, x0 + x1), and does
+ *	hint #0x71   a device may write [x0, x0 + x1), and does
  *	hint #0x72   report the counts since the last report as number x0
  *	hint #0x73   forget every line, page and count
  *	hint #0x74   the page of user address x0 is at physical address x1
+ *	hint #0x75   devices reach the page at x0 & ~3 from now on: not (x0 & 3 is 0), as memory
+ *(1), as a home page (2) whose grants word is at x1 and whose home reaches the ranks of the set x2
+ *by device, as grants (3)
  *
  * One processor only: -smp 1. Argument: out=FILE.
  *
@@ -87,6 +94,7 @@ void qemu_plugin_register_vcpu_mem_cb(void *insn,
 				      int regs, int rw, void *arg);
 bool qemu_plugin_mem_is_store(uint32_t info);
 unsigned qemu_plugin_mem_size_shift(uint32_t info);
+bool qemu_plugin_read_memory_vaddr(uint64_t addr, struct byte_array *data, size_t len);
 void *qemu_plugin_get_hwaddr(uint32_t info, uint64_t vaddr);
 bool qemu_plugin_hwaddr_is_io(const void *hwaddr);
 uint64_t qemu_plugin_hwaddr_phys_addr(const void *hwaddr);
@@ -108,7 +116,8 @@ EXPORT int qemu_plugin_install(uint64_t id, const struct info *info, int argc, c
 #define RAM_BYTES  (UINT64_C(2) << 30)
 #define LINEAR_MAP UINT64_C(0xffff000000000000) /* where the kernel, by nokaslr, maps RAM_BEGIN */
 
-enum { VALID = 1, DIRTY = 2, STALE = 4, TOLD = 8 };
+/* TOLD: what is wrong with the line by its state has been counted. */
+enum { VALID = 1, DIRTY = 2, STALE = 4, STALE_TOLD = 8, READ_TOLD = 16, WRITE_TOLD = 32 };
 
 static uint8_t *lines;
 static struct {
@@ -123,9 +132,9 @@ static uint8_t *line_at(uint64_t pa)
 
 static void cpu_loads(uint8_t *line)
 {
-	if ((*line & (STALE | TOLD)) == STALE) {
+	if ((*line & (STALE | STALE_TOLD)) == STALE) {
 		count.stale_loads++;
-		*line |= TOLD;
+		*line |= STALE_TOLD;
 	}
 	*line |= VALID;
 }
@@ -135,6 +144,7 @@ static void cpu_stores(uint8_t *line)
 {
 	cpu_loads(line);
 	*line |= DIRTY;
+	*line &= (uint8_t) ~(READ_TOLD | WRITE_TOLD);
 }
 
 /* The whole line, so nothing is read to fill it. */
@@ -166,16 +176,20 @@ static void dropped(uint8_t *line)
 
 static void device_reads(uint8_t *line)
 {
-	if (*line & DIRTY)
-		count.dirty_reads++;
+	if ((*line & (DIRTY | READ_TOLD)) != DIRTY)
+		return;
+	count.dirty_reads++;
+	*line |= READ_TOLD;
 }
 
 static void device_writes(uint8_t *line)
 {
-	if (*line & DIRTY)
+	if ((*line & (DIRTY | WRITE_TOLD)) == DIRTY) {
 		count.hazards++;
+		*line |= WRITE_TOLD;
+	}
 	if (*line & VALID)
-		*line = (uint8_t)((*line | STALE) & ~TOLD);
+		*line = (uint8_t)((*line | STALE) & ~STALE_TOLD);
 }
 
 static void each_line(uint64_t pa, uint64_t len, void (*fn)(uint8_t *line))
@@ -278,6 +292,66 @@ static uint64_t physical(uint64_t va)
 }
 
 /*
+ * What devices reach: pages, by number in memory
+ */
+
+enum reached { REACHED_NOT, REACHED_MEMORY, REACHED_HOME, REACHED_GRANTS };
+
+static uint8_t reach[RAM_BYTES >> PAGE_SHIFT];
+static struct {
+	uint64_t grant; /* physical address of the word */
+	uint64_t ranks; /* that come through a device */
+} home[RAM_BYTES >> PAGE_SHIFT];
+
+static void reach_page(uint64_t pa, uint64_t grant, uint64_t ranks)
+{
+	uint64_t i = (pa - RAM_BEGIN) >> PAGE_SHIFT;
+
+	if (pa - RAM_BEGIN >= RAM_BYTES)
+		return;
+	reach[i] = (uint8_t)(pa & 3);
+	home[i].grant = grant;
+	home[i].ranks = ranks;
+}
+
+/* Does whoever reads a home page now use it? If it is Clean, or was granted to one who reads it by
+ * device, or if a device does an atomic on it; see lib/wire.h. */
+static bool grant_allows(uint64_t grant, uint64_t ranks)
+{
+	uint64_t word;
+
+	g_byte_array_set_size(bytes, 0);
+	if (!qemu_plugin_read_memory_vaddr(grant - RAM_BEGIN + LINEAR_MAP, bytes, sizeof(word))) {
+		fprintf(stderr, "cache_model: a grants word cannot be read\n");
+		abort();
+	}
+	memcpy(&word, bytes->data, sizeof(word));
+	switch (word & 7) {
+	case 0: /* Clean */
+		return true;
+	case 2: /* Exclusive */
+		return ranks >> (word >> 16 & 63) & 1;
+	case 3: /* Atomic */
+		return word >> 16 & 1;
+	}
+	return false;
+}
+
+/* The kernel loads or stores by its own address of all memory. */
+static void device_at(uint64_t pa, uint64_t len, bool writes)
+{
+	uint64_t i = (pa - RAM_BEGIN) >> PAGE_SHIFT;
+
+	if (reach[i] == REACHED_NOT)
+		return;
+	if (writes)
+		each_line(pa, len, device_writes);
+	else if (reach[i] == REACHED_MEMORY ||
+		 (reach[i] == REACHED_HOME && grant_allows(home[i].grant, home[i].ranks)))
+		each_line(pa, len, device_reads);
+}
+
+/*
  * What runs
  */
 
@@ -288,8 +362,13 @@ static void on_memory(unsigned vcpu, uint32_t info, uint64_t vaddr, void *arg)
 
 	(void)vcpu;
 	(void)arg;
-	if (is_kernel(vaddr))
+	if (is_kernel(vaddr)) {
+		if (vaddr - LINEAR_MAP < RAM_BYTES)
+			device_at(vaddr - LINEAR_MAP + RAM_BEGIN,
+				  UINT64_C(1) << qemu_plugin_mem_size_shift(info),
+				  qemu_plugin_mem_is_store(info));
 		return;
+	}
 	hwaddr = qemu_plugin_get_hwaddr(info, vaddr);
 	if (!hwaddr || qemu_plugin_hwaddr_is_io(hwaddr))
 		return;
@@ -309,7 +388,8 @@ enum what {
 	HINT_WRITES,
 	HINT_REPORT,
 	HINT_FORGET,
-	HINT_MAPPED
+	HINT_MAPPED,
+	HINT_REACHED
 };
 
 /* What an instruction and its register come to, for the callback: register and kind in one word. */
@@ -355,12 +435,16 @@ static void on_instruction(unsigned vcpu, void *arg)
 	case HINT_MAPPED:
 		saw(x(0), x(1));
 		break;
+	case HINT_REACHED:
+		reach_page(x(0), x(1), x(2));
+		break;
 	case HINT_REPORT:
 		report(x(0));
 		break;
 	case HINT_FORGET:
 		memset(lines, 0, RAM_BYTES >> LINE_SHIFT);
 		memset(seen, 0, sizeof(seen));
+		memset(reach, 0, sizeof(reach));
 		memset(&count, 0, sizeof(count));
 		break;
 	}
@@ -377,8 +461,9 @@ static const struct {
 	{ 0xffffffe0, 0xd50b7420, DC_ZERO }, /* dc zva; of one line, as on cortex-a76 */
 	{ 0xffffffe0, 0xd5182000, SPACE }, /* msr ttbr0_el1 */
 	{ 0xffffffff, 0xd5032e1f, HINT_READS }, /* hint #0x70 */
-	{ 0xffffffff, 0xd5032e3f, HINT_WRITES }, { 0xffffffff, 0xd5032e5f, HINT_REPORT },
-	{ 0xffffffff, 0xd5032e7f, HINT_FORGET }, { 0xffffffff, 0xd5032e9f, HINT_MAPPED },
+	{ 0xffffffff, 0xd5032e3f, HINT_WRITES },  { 0xffffffff, 0xd5032e5f, HINT_REPORT },
+	{ 0xffffffff, 0xd5032e7f, HINT_FORGET },  { 0xffffffff, 0xd5032e9f, HINT_MAPPED },
+	{ 0xffffffff, 0xd5032ebf, HINT_REACHED },
 };
 
 static void on_translation(uint64_t id, void *tb)

@@ -108,6 +108,8 @@ int main(void)
 		pages[i] = region('p', i);
 	for (unsigned i = 0; i < RANKS; i++)
 		counters[i] = region('c', i);
+	/* A key that is read lies beside others. */
+	check(dsm_barrier(dsm));
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		turn(pages, round);
 		count(counters, round);
