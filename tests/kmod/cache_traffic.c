@@ -17,7 +17,7 @@
 #define RANKS  3
 #define PAGE   4096
 #define PAGES  8
-#define ROUNDS 6
+#define ROUNDS 3
 /* More than one a home: the second's key is read to where the first's was. */
 #define REGIONS (2 * RANKS)
 

@@ -78,7 +78,7 @@ run "no maintenance" something none
 for call in "${calls[@]}"; do
 	run "without $call" something user "$call"
 done
-lab_run 1 500 "$commands" || { lab_output "$lab_job" >&2; lab_check; exit 1; }
+lab_run 1 800 "$commands" || { lab_output "$lab_job" >&2; lab_check; exit 1; }
 lab_check || exit 1
 
 printf '%s\n' "${plan[@]}" | awk '
