@@ -127,7 +127,7 @@ static inline struct piece sort_pieces(struct piece *pieces, unsigned npieces, u
 		uint64_t *at = out, *other = spare;
 
 		for (unsigned i = 0; i < npieces; i += 2) {
-			struct piece a = pieces[i], none = { NULL, 0 };
+			struct piece a = pieces[i], none = { pieces[i].keys, 0 };
 			struct piece b = i + 1 < npieces ? pieces[i + 1] : none;
 
 			sort_merge(at, a.keys, a.n, b.keys, b.n);
