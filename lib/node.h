@@ -102,8 +102,7 @@ struct dsm {
 	unsigned pollers; /* threads that poll messages while they wait */
 	uint64_t spin_ns; /* how long to poll before sleeping */
 	bool pages_wanted; /* others have wanted pages since the agent last looked */
-	uint64_t
-		busy_until_ns; /* other threads have had to wait for messages: the agent polls on */
+	uint64_t busy_until_ns; /* threads have had to wait for answers: the agent polls on */
 	struct follow follow; /* the agent's */
 	uint64_t backoff_ns; /* the agent's: see agent.c */
 	uint64_t no_poll_until_ns;
