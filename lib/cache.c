@@ -210,6 +210,14 @@ static void own_write(struct protocol *p, uint64_t page, unsigned ahead)
 	}
 }
 
+/* Atomic has no mapping: nothing is to be done but to say so. */
+static void leave_atomics(struct protocol *p, uint64_t page)
+{
+	p->pages[page].state = PAGE_INVALID;
+	if (p->contention)
+		contention_left_atomics(p->contention, page);
+}
+
 void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 {
 	struct page *pg = &p->pages[page];
@@ -223,7 +231,8 @@ void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 	}
 	if (cannot_start(p, page))
 		return;
-	pg->state = PAGE_INVALID; /* Atomic has no mapping; it stays registered */
+	if (pg->state == PAGE_ATOMIC)
+		leave_atomics(p, page); /* it stays registered */
 	if (cache_is_home(p, page)) {
 		stats_inc(&p->stats->pub.home_faults);
 		own_read(p, page, ahead);
@@ -261,7 +270,7 @@ void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 	if (cannot_start(p, page))
 		return;
 	if (pg->state == PAGE_ATOMIC)
-		pg->state = PAGE_INVALID;
+		leave_atomics(p, page);
 	if (cache_is_home(p, page)) {
 		stats_inc(&p->stats->pub.home_faults);
 		own_write(p, page, ahead);

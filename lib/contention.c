@@ -197,6 +197,14 @@ void contention_lost(struct contention *c, uint64_t page, unsigned page_shift, u
 	e->lost[how]++;
 }
 
+void contention_left_atomics(struct contention *c, uint64_t page)
+{
+	struct contention_page *e = find(c, page);
+
+	if (e)
+		e->lost[LOSS_ATOMIC]++;
+}
+
 /*
  * Regions
  */

@@ -27,7 +27,7 @@ enum contention_loss {
 	LOSS_TAKEN, /* Modified, for another rank to write */
 	LOSS_DOWNGRADED, /* Modified, for another rank to read: a copy stays */
 	LOSS_INVALIDATED, /* a copy, since another rank writes */
-	LOSS_ATOMIC, /* the right to remote atomics, since another rank loads or stores */
+	LOSS_ATOMIC, /* the right to remote atomics, since a rank loads or stores */
 	LOSSES
 };
 
@@ -82,6 +82,10 @@ void contention_fault(struct contention *c, uint64_t page, uint32_t offset, bool
 /* This rank gives up what it has of a page. */
 void contention_lost(struct contention *c, uint64_t page, unsigned page_shift, unsigned home,
 		     enum contention_loss how);
+
+/* This rank gives up its right to remote atomics by itself, since it loads or stores. That counts
+ * of pages that other ranks take as well. */
+void contention_left_atomics(struct contention *c, uint64_t page);
 
 /* Remember a region's name and place. Its id is not 0. */
 void contention_note_region(struct contention *c, uint32_t id, uint64_t first, const char *name);

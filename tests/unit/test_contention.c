@@ -64,6 +64,17 @@ static void lost__counts_by_kind(void **state)
 	assert_int_equal(e->over, 0);
 }
 
+/* Nobody else has anything to do with a page that one rank alone treats both ways. */
+static void left_atomics__counts_where_others_take_the_page(void **state)
+{
+	(void)state;
+	contention_left_atomics(c, 8);
+	assert_null(notes_of(8, 0));
+	lose(8);
+	contention_left_atomics(c, 8);
+	assert_int_equal(notes_of(8, 0)->lost[LOSS_ATOMIC], 1);
+}
+
 /* A page that is fought over stays, however many others are given up once. */
 static void lost__keeps_what_is_frequent(void **state)
 {
@@ -326,6 +337,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TABLE(lost__counts_by_kind),
+		TABLE(left_atomics__counts_where_others_take_the_page),
 		TABLE(lost__keeps_what_is_frequent),
 		TABLE(lost__tells_how_far_it_may_be_wrong),
 		TABLE(fault__is_noted_where_it_was),
