@@ -95,6 +95,19 @@ static void find_busiest(struct run *run)
 	}
 }
 
+/* Where an iteration is long, fewer of them: all ranks' steps together have a limit. */
+#define STEPS_MAX (1ull << 24)
+
+static unsigned iterations(const struct run *run)
+{
+	uint64_t steps = (uint64_t)run->kernel->length(run) * run->n;
+	uint64_t most = steps < STEPS_MAX ? STEPS_MAX / steps : 1;
+
+	if (run->kernel->once)
+		return 1;
+	return run->params.iterations < most ? run->params.iterations : (unsigned)most;
+}
+
 static unsigned nregions(const struct kernel *k)
 {
 	unsigned n = 0;
@@ -108,6 +121,7 @@ static void gather_results(struct run *run)
 {
 	run->counts = run->machine->counts;
 	run->time_ps = run->counts.ended_ps - run->counts.began_ps;
+	run->group = run->machine->space.readers_group ? run->machine->space.readers_group : 1;
 	run->directory_bytes = machine_directory_bytes(run->machine);
 	run->events = run->machine->events_done;
 	for (unsigned kind = 0; kind < OP_KINDS; kind++)
@@ -128,12 +142,13 @@ int run_kernel(struct run *run, const struct kernel *k, unsigned n, const struct
 	if (params->npages < RUN_PAGES_MIN)
 		return error_set(EINVAL, "%u pages a rank: kernels take at least %u",
 				 params->npages, RUN_PAGES_MIN);
-	*run = (struct run){ .kernel = k,
-			     .params = *params,
-			     .n = n,
-			     .iterations = k->once ? 1 : params->iterations };
-	err = machine_create(&run->machine, params->topology, params->cost, n, nregions(k),
-			     params->npages);
+	*run = (struct run){ .kernel = k, .params = *params, .n = n };
+	run->iterations = iterations(run);
+	err = machine_create(&run->machine, params->topology, params->cost,
+			     &(struct machine_layout){ .n = n,
+						       .nregions = nregions(k),
+						       .npages = params->npages,
+						       .group = params->group });
 	if (err < 0)
 		return err;
 	run->machine->program = program;
@@ -182,7 +197,8 @@ void run_csv_head(FILE *out)
 	fputs("kernel,ranks,pages_per_rank,iterations,seed,operations,read_misses,chains,messages,"
 	      "handled,bytes,time_us,messages_per_operation,bytes_per_operation,"
 	      "time_us_per_operation,load_us,load_us_p99,store_us,put_us,lock_us,lock_us_p99,"
-	      "barrier_us,directory_bytes_per_page,hot_rank,hot_region,hot_share,busiest_edge,"
+	      "barrier_us,directory_bytes_per_page,ranks_per_counter,hot_rank,hot_region,hot_share,"
+	      "busiest_edge,"
 	      "busiest_share,laws\n",
 	      out);
 }
@@ -198,10 +214,10 @@ void run_csv(const struct run *run, FILE *out)
 		(unsigned long long)c->messages_all, (unsigned long long)c->handled,
 		(unsigned long long)c->bytes, (double)run->time_ps * 1e-6,
 		each(run, c->messages_all), each(run, c->bytes), us_per_operation(run));
-	fprintf(out, ",%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%u", mean_us(run, OP_LOAD),
+	fprintf(out, ",%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%.3f,%u,%u", mean_us(run, OP_LOAD),
 		p99_us(run, OP_LOAD), mean_us(run, OP_STORE), mean_us(run, OP_PUT),
 		mean_us(run, OP_LOCK), p99_us(run, OP_LOCK), mean_us(run, OP_BARRIER),
-		run->directory_bytes);
+		run->directory_bytes, run->group);
 	if (run->has_hot)
 		fprintf(out, ",%u,%s,%.4f", run->hot.rank, run->hot.region, run->hot.share);
 	else

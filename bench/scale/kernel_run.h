@@ -21,6 +21,7 @@ struct run_params {
 	unsigned npages; /* of a rank in each region, at least RUN_PAGES_MIN */
 	unsigned iterations;
 	uint64_t seed;
+	unsigned group; /* see struct machine_layout */
 };
 
 #define RUN_PAGES_MIN 8u
@@ -60,6 +61,7 @@ struct run {
 	bool has_hot;
 	struct busiest busiest;
 	unsigned directory_bytes;
+	unsigned group; /* ranks that share a counter of readers, 1 if none do */
 	struct law law[RUN_LAWS_MAX];
 	unsigned nlaws;
 	bool broken; /* a law */

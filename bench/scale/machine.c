@@ -14,16 +14,26 @@
 #include "error.h"
 #include "machine.h"
 
-static int space_create(struct machine *m, uint64_t nblocks)
+static void readers_layout(struct space *s, unsigned n, unsigned group)
+{
+	space_set_ranks(s, n);
+	if (group == 1) {
+		s->rank_words = (n + 63) / 64;
+		s->readers_group = 0;
+	} else if (group) {
+		s->rank_words = (n - 1) / group / READERS_COUNTERS + 1;
+		s->readers_group = group;
+	}
+}
+
+static int space_create(struct machine *m, uint64_t nblocks, unsigned group)
 {
 	uint64_t granules = nblocks * GRANULES_PER_BLOCK;
-	unsigned words = (m->n + 63) / 64;
 	void *alias;
 
-	m->space = (struct space){ .len_bytes = nblocks * BLOCK_BYTES,
-				   .rank_words = words,
-				   .memfd = -1 };
-	m->space.segment_bytes = m->space.len_bytes + granules * 8 * (1 + words);
+	m->space = (struct space){ .len_bytes = nblocks * BLOCK_BYTES, .memfd = -1 };
+	readers_layout(&m->space, m->n, group);
+	m->space.segment_bytes = m->space.len_bytes + granules * 8 * (1 + m->space.rank_words);
 	alias = mmap(NULL, m->space.segment_bytes, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (alias == MAP_FAILED)
@@ -62,8 +72,9 @@ static void rank_create(struct machine *m, unsigned rank)
 }
 
 int machine_create(struct machine **machine, const struct topology *t, const struct cost *c,
-		   unsigned n, unsigned nregions, unsigned npages)
+		   const struct machine_layout *layout)
 {
+	unsigned n = layout->n;
 	struct machine *m = virtual_zeroed(1, sizeof(*m));
 	uint64_t nblocks;
 	int err;
@@ -71,10 +82,10 @@ int machine_create(struct machine **machine, const struct topology *t, const str
 	m->n = n;
 	m->topology = t;
 	m->cost = *c;
-	m->nregions = nregions;
-	m->blocks_each = (unsigned)((npages + GRANULES_PER_BLOCK - 1) / GRANULES_PER_BLOCK);
-	nblocks = (uint64_t)n * nregions * m->blocks_each;
-	err = space_create(m, nblocks);
+	m->nregions = layout->nregions;
+	m->blocks_each = (unsigned)((layout->npages + GRANULES_PER_BLOCK - 1) / GRANULES_PER_BLOCK);
+	nblocks = (uint64_t)n * m->nregions * m->blocks_each;
+	err = space_create(m, nblocks, layout->group);
 	if (err < 0) {
 		free(m);
 		return err;

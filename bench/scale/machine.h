@@ -123,12 +123,18 @@ struct machine {
 	bool failed;
 };
 
-/*
- * @n ranks, the first of the topology; @nregions regions, of @npages pages a rank each, homed with
- * their ranks. 0, or -EINVAL, -ENOMEM with error_text().
- */
-int machine_create(struct machine **m, const struct topology *t, const struct cost *c, unsigned n,
-		   unsigned nregions, unsigned npages);
+/* What there is: the first n ranks of a topology; regions, homed with their ranks. */
+struct machine_layout {
+	unsigned n;
+	unsigned nregions;
+	unsigned npages; /* of a rank in each region */
+	unsigned group; /* ranks that share a counter of readers; 1: each has a bit; 0: as the
+			 * library has it for so many ranks */
+};
+
+/* 0, or -ENOMEM with error_text(). */
+int machine_create(struct machine **m, const struct topology *t, const struct cost *c,
+		   const struct machine_layout *layout);
 void machine_destroy(struct machine *m);
 
 /* The page of a region that is the index-th of those that live at a rank. */

@@ -27,6 +27,7 @@ struct options {
 	unsigned npages;
 	unsigned iterations;
 	uint64_t seed;
+	bool exact;
 	bool print_parameters;
 	bool list;
 	bool quiet;
@@ -50,8 +51,11 @@ static const char usage_text[] =
 	"  --racks=AxB          a balanced tree, A racks of B ranks, or more levels (default: "
 	"128x32)\n"
 	"  --pages=N            of a rank in each region (default: 16)\n"
-	"  --iterations=N       measured, of the kernels that iterate (default: 4)\n"
+	"  --iterations=N       measured, of the kernels that iterate (default: 4; fewer where one "
+	"is long)\n"
 	"  --seed=N             of what is random (default: 1)\n"
+	"  --exact              a bit for each rank in the directory, however many there are (the\n"
+	"                       library: counters for groups of ranks from 513 ranks on)\n"
 	"  --parameters=FILE    what faults, messages and adapters take\n"
 	"  --csv=FILE           write the results there, too\n"
 	"  --quiet              nothing about the progress\n"
@@ -66,6 +70,7 @@ enum {
 	OPT_PAGES,
 	OPT_ITERATIONS,
 	OPT_SEED,
+	OPT_EXACT,
 	OPT_PARAMETERS,
 	OPT_CSV,
 	OPT_QUIET,
@@ -82,6 +87,7 @@ static const struct option long_options[] = {
 	{ "pages", required_argument, NULL, OPT_PAGES },
 	{ "iterations", required_argument, NULL, OPT_ITERATIONS },
 	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "exact", no_argument, NULL, OPT_EXACT },
 	{ "parameters", required_argument, NULL, OPT_PARAMETERS },
 	{ "csv", required_argument, NULL, OPT_CSV },
 	{ "quiet", no_argument, NULL, OPT_QUIET },
@@ -147,6 +153,9 @@ static int take_option(int opt, struct options *o)
 		break;
 	case OPT_CSV:
 		o->csv = optarg;
+		break;
+	case OPT_EXACT:
+		o->exact = true;
 		break;
 	case OPT_QUIET:
 		o->quiet = true;
@@ -330,7 +339,8 @@ static int run_all(const struct options *o, const struct topology *t, const stru
 				       .cost = c,
 				       .npages = o->npages,
 				       .iterations = o->iterations,
-				       .seed = o->seed } };
+				       .seed = o->seed,
+				       .group = o->exact } };
 	int status;
 
 	if (ranks_parse(&job) < 0)

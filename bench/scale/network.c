@@ -96,12 +96,13 @@ static struct traffic *traffic_of(struct machine *m, uint64_t page)
 	return &m->traffic[b->region * m->n + b->home];
 }
 
-/* Atomics of an adapter wait for one another. */
+/* A rank that has a bit registers by a write; one that counts itself in a group, by an atomic, and
+ * those of an adapter wait for one another. */
 static uint64_t atomics_done(struct machine *m, struct rank *r, const struct transport_fetch *f)
 {
 	unsigned n = (unsigned)__builtin_popcountll(f->add);
 
-	if (!n)
+	if (!n || !m->space.readers_group)
 		return m->now_ps;
 	r->atomic_free_ps =
 		later(m->now_ps, r->atomic_free_ps) + n * cost_ps(m->cost.nic_atomic_ns);

@@ -72,7 +72,9 @@ static struct machine *machine_of(const struct topology *t, const struct cost *c
 {
 	struct machine *m;
 
-	if (machine_create(&m, t, c, t->nranks, 1, 16) < 0)
+	if (machine_create(
+		    &m, t, c,
+		    &(struct machine_layout){ .n = t->nranks, .nregions = 1, .npages = 16 }) < 0)
 		fail_msg("%s", error_text());
 	m->program = play;
 	m->program_ctx = s;
@@ -216,7 +218,7 @@ static void machine_run__stuck(void **state)
  * Counts
  */
 
-static struct run run_of(const char *kernel, unsigned n, uint64_t seed)
+static struct run run_in_groups(const char *kernel, unsigned n, uint64_t seed, unsigned group)
 {
 	const struct kernel *k = kernel_find(kernel, strlen(kernel));
 	struct topology_defaults d = cost_edges(&simple);
@@ -230,7 +232,8 @@ static struct run run_of(const char *kernel, unsigned n, uint64_t seed)
 					     .cost = &simple,
 					     .npages = 16,
 					     .iterations = 2,
-					     .seed = seed }) < 0)
+					     .seed = seed,
+					     .group = group }) < 0)
 		fail_msg("%s on %u ranks: %s", kernel, n, error_text());
 	for (unsigned i = 0; i < run.nlaws; i++)
 		if (!run.law[i].held)
@@ -238,6 +241,11 @@ static struct run run_of(const char *kernel, unsigned n, uint64_t seed)
 	run.busiest.name = NULL; /* of the topology that goes */
 	topology_fini(&t);
 	return run;
+}
+
+static struct run run_of(const char *kernel, unsigned n, uint64_t seed)
+{
+	return run_in_groups(kernel, n, seed, 0);
 }
 
 struct expected {
@@ -304,6 +312,69 @@ static void run_kernel__all(void **state)
 		assert_true(run.operations > 0);
 		assert_true(run.counts.messages_all <= 12 * run.operations);
 	}
+}
+
+/*
+ * Eight ranks to a counter. A group's only reader is known, so a ring's messages are as without
+ * groups. In the transpose of 64 ranks with 16 pages each, four ranks of one group read each page,
+ * and all eight are asked: all but the home, in the two pages whose readers are of its own group.
+ */
+static void run_kernel__groups(void **state)
+{
+	struct run run = run_in_groups("stencil", 64, 1, 8);
+	uint64_t inv = 2 * 64 * (14 * 8 + 2 * 7);
+
+	(void)state;
+	assert_int_equal(run.counts.messages_all, 2 * 64 * (4 + 6));
+	run = run_in_groups("transpose", 64, 1, 8);
+	assert_int_equal(run.counts.messages[MSG_INV], inv);
+	assert_int_equal(run.counts.messages_all, 2 * inv + 2 * 2 * 64 * 6);
+	assert_int_equal(run.counts.chains, 8064);
+	run = run_in_groups("read", 64, 1, 8);
+	assert_int_equal(run.counts.messages_all, 0);
+	run = run_in_groups("broadcast", 64, 1, 8);
+	assert_int_equal(run.counts.messages_all, 2 * (8 * 63 + 2 * 64 * 6));
+	for (unsigned i = 0; i < nkernels; i++)
+		run_in_groups(kernels[i].name, 64, 1, 7);
+}
+
+/* A page's directory: a grant and a bit a rank up to 512 ranks, and from there on the same. */
+static void space_set_ranks__constant(void **state)
+{
+	static const unsigned ranks[][3] = { { 2, 1, 0 },      { 64, 1, 0 },    { 65, 2, 0 },
+					     { 512, 8, 0 },    { 513, 8, 33 },  { 1024, 8, 64 },
+					     { 4095, 8, 256 }, { 4096, 8, 256 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ranks) / sizeof(*ranks); i++) {
+		struct space s = { 0 };
+
+		space_set_ranks(&s, ranks[i][0]);
+		assert_int_equal(s.rank_words, ranks[i][1]);
+		assert_int_equal(s.readers_group, ranks[i][2]);
+		assert_true(space_reader_word(&s, ranks[i][0] - 1) < s.rank_words);
+		assert_true(s.readers_group <= READERS_GROUP_MAX);
+	}
+}
+
+/* As many additions as there can be, of the highest places, leave the next counter as it is. */
+static void space_reader_unit__carries(void **state)
+{
+	struct space s = { 0 };
+	uint64_t word = 0;
+
+	(void)state;
+	space_set_ranks(&s, 4096);
+	for (unsigned i = 0; i < READERS_COUNT_MAX; i++)
+		word += space_reader_unit(&s, 255);
+	assert_int_equal(space_reader_count(word), READERS_COUNT_MAX);
+	assert_int_equal(space_reader_sum(word), READERS_COUNT_MAX * 255);
+	assert_int_equal(word >> 32, 0);
+	assert_int_equal(space_reader_word(&s, 256), 0);
+	assert_int_equal(space_reader_word(&s, 512), 1);
+	word = space_reader_unit(&s, 258) >> space_reader_shift(&s, 258);
+	assert_int_equal(space_reader_count(word), 1);
+	assert_int_equal(space_reader_sum(word), 2);
 }
 
 static void run_kernel__hot_home(void **state)
@@ -466,14 +537,25 @@ static void events_take__order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(events_take__order),   cmocka_unit_test(cost_read__overrides),
-		cmocka_unit_test(cost_read__refusals),  cmocka_unit_test(cost_print__round_trip),
-		cmocka_unit_test(read_miss__time),      cmocka_unit_test(read_miss__farther),
-		cmocka_unit_test(read_miss__contended), cmocka_unit_test(barrier__time),
-		cmocka_unit_test(store__messages),      cmocka_unit_test(machine_run__stuck),
-		cmocka_unit_test(run_kernel__counts),   cmocka_unit_test(run_kernel__all),
-		cmocka_unit_test(run_kernel__hot_home), cmocka_unit_test(run_kernel__deterministic),
-		cmocka_unit_test(run_kernel__seed),     cmocka_unit_test(run_kernel__refusals),
+		cmocka_unit_test(events_take__order),
+		cmocka_unit_test(cost_read__overrides),
+		cmocka_unit_test(cost_read__refusals),
+		cmocka_unit_test(cost_print__round_trip),
+		cmocka_unit_test(read_miss__time),
+		cmocka_unit_test(read_miss__farther),
+		cmocka_unit_test(read_miss__contended),
+		cmocka_unit_test(barrier__time),
+		cmocka_unit_test(store__messages),
+		cmocka_unit_test(machine_run__stuck),
+		cmocka_unit_test(run_kernel__counts),
+		cmocka_unit_test(run_kernel__all),
+		cmocka_unit_test(run_kernel__hot_home),
+		cmocka_unit_test(run_kernel__deterministic),
+		cmocka_unit_test(run_kernel__groups),
+		cmocka_unit_test(space_set_ranks__constant),
+		cmocka_unit_test(space_reader_unit__carries),
+		cmocka_unit_test(run_kernel__seed),
+		cmocka_unit_test(run_kernel__refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
