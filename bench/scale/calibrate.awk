@@ -17,10 +17,10 @@ function need(what, value) {
 	return value
 }
 function parameter(name, us, how) {
-	if (us > 0)
+	if (us > 0 && us < 10)
 		printf "%-16s %.0f\t# %s\n", name, us * 1000, how
 	else
-		printf "# %s keeps its default: %s is not above 0; was the machine idle?\n", name, how
+		printf "# %s keeps its default: %s is %.1f us; was the machine idle?\n", name, how, us
 }
 
 /^[a-z_]+: / { test = $1; sub(/:$/, "", test) }
@@ -33,6 +33,7 @@ $1 ~ /^[0-9]+$/ && NF > 11 {
 	key = test " " $1 " " label
 	if (!(key in median))
 		median[key] = $5
+	last[key] = $5
 }
 # Which floor the library was compared with: the one of its agent's handler mode.
 function compared_with(line) {
@@ -47,7 +48,7 @@ function compared_with(line) {
 END {
 	copy = need("one UFFDIO_COPY(WP) of 4096 bytes", median["acquire_read 4096 floor: one UFFDIO_COPY(WP) of the range into a memfd"])
 	refill = need("memcpy + CONTINUE of 4096 bytes", median["acquire_read 4096 floor: memcpy into the frames and one UFFDIO_CONTINUE(WP)"])
-	memcpy = need("memcpy of 4096 bytes", median["acquire_read 4096 floor: memcpy between private memory"])
+	memcpy = need("memcpy of 4096 bytes", last["acquire_read 4096 floor: memcpy between private memory"])
 	minor = need("the floor of read_miss", median["read_miss 4096 " minor_floor])
 	protect = need("the floor of write_upgrade", median["write_upgrade 4096 " protect_floor])
 	refilled = need("read_miss, invalidated before", median["read_miss 4096 page that was invalidated before"])
