@@ -39,6 +39,10 @@ int verbs_window_create(struct transport_verbs *v)
 	struct space *s = v->p.space;
 	uint64_t n = block_count(v);
 
+	/* Each rank has bits of its own in a window. */
+	if (s->readers_group)
+		return error_set(ENOTSUP, "RDMA reaches at most %u ranks, not %u",
+				 s->rank_words * 64, v->p.size);
 	v->window_bytes = verbs_window_pages(s, 0) + BLOCK_BYTES;
 	v->windows = sparse(n * v->window_bytes);
 	v->mr = sparse(n * sizeof(*v->mr));
