@@ -20,6 +20,8 @@ ranks()
 	local short="export TEST_SHORT=1" limit_s=240
 
 	[[ -z ${DSM_VM_FULL:-} ]] || { short=:; limit_s=1200; }
+	# Many ranks on two emulated processors, each of which waits for all others.
+	(($2 < 4)) || short+="; export DSM_TIMEOUT_MS=120000"
 	in_guest 1 $((limit_s * 4)) "$by_rdma; $short; failed=0
 for test in tests/mpi/mpi_test_*; do
 	[[ \$test =~ _(${3:-.*})\$ ]] || continue
@@ -99,7 +101,7 @@ run_cases()
 	check memlock memlock
 	check litmus litmus
 	check two_ranks ranks under_mpirun 2
-	check four_ranks ranks under_mpirun 4 "${DSM_VM_FULL:+.*|}sync|threads|one_sided"
+	check four_ranks ranks under_mpirun 4 "${DSM_VM_FULL:+.*|}sync|one_sided"
 	check ranks_by_hand ranks by_hand 2 "${DSM_VM_FULL:+.*|}stats|sync"
 	check read_miss read_miss
 	[[ ! -s $lab_dir/case ]] || sed 's/^/                /' "$lab_dir/case"
