@@ -73,7 +73,7 @@ unit()
 # Two ranks: one under a launcher, and the others by hand.
 ranks()
 {
-	in_guest 1 "$1" "cd $build && ctest -R '$2' --no-tests=error --output-on-failure"
+	in_guest 1 "$1" "cd $build && TEST_SHORT=1 ctest -R '$2' --no-tests=error --output-on-failure"
 }
 
 run_cases()
