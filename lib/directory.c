@@ -12,15 +12,14 @@
  *	gather the acknowledgements
  *	grants = Clean, Exclusive or Atomic; grant to the requester
  *
- * The home's own copy of its page is not among the readers but in its own page table: taking the
- * readers looks there too (R7). Readers that come through a network adapter have words of their
- * own (space.h).
+ * The readers words are in readers.c.
  */
 #include <errno.h>
 
 #include "bug.h"
 #include "log.h"
 #include "protocol.h"
+#include "readers.h"
 
 struct request {
 	struct cds_list_head link;
@@ -110,101 +109,6 @@ static void page_came(struct protocol *p, uint64_t page, unsigned rank)
 	else
 		page_written_here(p, page,
 				  rank == p->rank ? MAINTENANCE_HOME : MAINTENANCE_NEIGHBOUR);
-}
-
-/* Does a group's counter say that the rank may read: as the only one, or one of several? */
-static bool is_counted(const struct protocol *p, unsigned rank, uint64_t counter)
-{
-	unsigned count = space_reader_count(counter);
-
-	return count > 1 ||
-	       (count == 1 && space_reader_sum(counter) == rank % p->space->readers_group);
-}
-
-static void reader_add(struct protocol *p, uint64_t page, unsigned rank)
-{
-	uint64_t *w = segment_readers(p->space, p->space->alias, page) +
-		      space_reader_word(p->space, rank);
-	unsigned shift = space_reader_shift(p->space, rank);
-
-	if (rank == p->rank)
-		return;
-	if (!p->space->readers_group)
-		__atomic_fetch_or(w, 1ull << (shift + DSM_BUG(BIT)) % 64, __ATOMIC_SEQ_CST);
-	else if (!is_counted(p, rank, __atomic_load_n(w, __ATOMIC_SEQ_CST) >> shift))
-		__atomic_fetch_add(w, space_reader_unit(p->space, rank), __ATOMIC_SEQ_CST);
-}
-
-static bool readers_any(const struct protocol *p, uint64_t page)
-{
-	const uint64_t *w = segment_readers(p->space, p->space->alias, page);
-
-	for (unsigned i = 0; i < p->space->rank_words; i++)
-		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST) || space_wire_peek(p->space, page, i))
-			return true;
-	return false;
-}
-
-/* The ranks that a readers word can stand for: any peer can set any bit of it. */
-static uint64_t ranks_of_word(const struct protocol *p, unsigned i)
-{
-	unsigned n = p->size > i * 64 ? p->size - i * 64 : 0;
-
-	return n < 64 ? (1ull << n) - 1 : UINT64_MAX;
-}
-
-/* The readers of a page, as its words have them. */
-struct readers {
-	struct rankset ask; /* who is to get an Inv */
-	struct rankset unsure; /* of these, who may be no reader: others of the group are */
-};
-
-static void group_take(const struct protocol *p, unsigned first, uint64_t counter,
-		       struct readers *taken)
-{
-	unsigned each = p->space->readers_group, count = space_reader_count(counter);
-	unsigned only = first + space_reader_sum(counter);
-
-	if (count == 1 && only < first + each && only < p->size && only != p->rank)
-		rankset_add(&taken->ask, only);
-	for (unsigned r = first; count > 1 && r < first + each && r < p->size; r++) {
-		if (r == p->rank)
-			continue;
-		rankset_add(&taken->ask, r);
-		rankset_add(&taken->unsure, r);
-	}
-}
-
-/* What a word of counters stands for. */
-static void groups_take(const struct protocol *p, unsigned word, uint64_t counters,
-			struct readers *taken)
-{
-	unsigned each = p->space->readers_group, first = word * READERS_COUNTERS * each;
-
-	for (unsigned i = 0; i < READERS_COUNTERS; i++)
-		group_take(p, first + i * each, counters >> i * READERS_COUNTER_BITS, taken);
-}
-
-static void readers_take(struct protocol *p, uint64_t page, struct readers *taken)
-{
-	uint64_t *w = segment_readers(p->space, p->space->alias, page);
-	enum page_state own = p->pages[page].state;
-
-	rankset_clear(&taken->ask);
-	rankset_clear(&taken->unsure);
-	for (unsigned i = 0; i < p->space->rank_words; i++) {
-		uint64_t here = 0;
-
-		if (__atomic_load_n(&w[i], __ATOMIC_SEQ_CST))
-			here = __atomic_exchange_n(&w[i], DSM_BUG(R2) ? w[i] : 0, __ATOMIC_SEQ_CST);
-		if (p->space->readers_group)
-			groups_take(p, i, here, taken);
-		else
-			taken->ask.word[i] |= here & ranks_of_word(p, i);
-		taken->ask.word[i] |= space_wire_take(p->space, page, i) & ranks_of_word(p, i);
-	}
-	if ((own == PAGE_SHARED || own == PAGE_ATOMIC) && !DSM_BUG(R7))
-		rankset_add(&taken->ask, p->rank);
 }
 
 bool directory_own_read(struct protocol *p, uint64_t page)
@@ -405,20 +309,8 @@ static void recall(struct protocol *p, struct txn *t, unsigned owner, bool share
 /* Is the page as a GetM that may not disturb anybody wants it? */
 static bool free_for(struct protocol *p, uint64_t page, unsigned rank)
 {
-	const uint64_t *w = segment_readers(p->space, p->space->alias, page);
-
-	if (grant_state(grant_get(p, page)) != GRANT_CLEAN || p->pages[page].state != PAGE_INVALID)
-		return false;
-	for (unsigned i = 0; i < p->space->rank_words; i++) {
-		uint64_t bits = __atomic_load_n(&w[i], __ATOMIC_SEQ_CST) |
-				space_wire_peek(p->space, page, i);
-
-		if (i == space_reader_word(p->space, rank) && !p->space->readers_group)
-			bits &= ~space_reader_unit(p->space, rank);
-		if (bits)
-			return false;
-	}
-	return true;
+	return grant_state(grant_get(p, page)) == GRANT_CLEAN &&
+	       p->pages[page].state == PAGE_INVALID && !readers_beside(p, page, rank);
 }
 
 /* Whoever does a page's atomics by processor has to be asked before anybody does them by adapter;

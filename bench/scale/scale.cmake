@@ -5,7 +5,7 @@
 # What depends on the number of ranks or on a block's size is compiled again, for more ranks and
 # smaller blocks than the library has: 16 pages, so that a rank's part of a region is one block and
 # its page table stays small.
-set(scale_protocol cache.c cache_chain.c cache_evict.c cache_recall.c directory.c hold.c protocol.c
+set(scale_protocol cache.c cache_chain.c cache_evict.c cache_recall.c directory.c hold.c protocol.c readers.c
 	sync.c sync_barrier.c sync_cond.c sync_lock.c sync_lock_home.c sync_sem.c sync_table.c
 	sync_wait.c)
 list(TRANSFORM scale_protocol PREPEND ${PROJECT_SOURCE_DIR}/lib/)

@@ -71,7 +71,7 @@ else
 	find "$here/corpus/$target" -type f | sort | paste -sd, - >"$build/$target.inputs"
 	rm -rf "$build/same/$target"
 	mkdir -p "$build/same/$target"
-	fuzzer+=(-seed=$seed -runs="$how_much" -reload=0 -seed_inputs=@"$build/$target.inputs"
+	fuzzer+=(-seed="$seed" -runs="$how_much" -reload=0 -seed_inputs=@"$build/$target.inputs"
 		"$build/same/$target")
 	setarch "$(uname -m)" -R true 2>/dev/null && fuzzer=(setarch "$(uname -m)" -R "${fuzzer[@]}")
 fi
