@@ -119,6 +119,7 @@ static void product_fini(struct product *p)
 static void exchange(const struct product *p, double *x)
 {
 	MPI_Request requests[2 * p->size];
+	MPI_Status statuses[2 * p->size]; /* gcc warns of MPICH's MPI_STATUSES_IGNORE */
 	int n = 0;
 
 	for (unsigned r = 0; r < p->size; r++)
@@ -132,7 +133,7 @@ static void exchange(const struct product *p, double *x)
 			MPI_Isend(p->packed + p->give_at[r], p->give[r], MPI_DOUBLE, (int)r, 0,
 				  MPI_COMM_WORLD, &requests[n++]);
 	}
-	MPI_Waitall(n, requests, MPI_STATUSES_IGNORE);
+	MPI_Waitall(n, requests, statuses);
 }
 
 static void multiply(const struct product *p, unsigned old)
