@@ -70,6 +70,7 @@ run_cases()
 	check rxe_verify rxe_verify
 	check unit unit
 	check ranks ranks mpi_test_syscall mpi_test_threads mpi_test_stats
+	check inline ranks mpi_test_inline
 	check ranks_under_mpirun ranks_under_mpirun
 	check litmus litmus
 }
