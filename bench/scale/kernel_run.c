@@ -96,7 +96,7 @@ static void find_busiest(struct run *run)
 }
 
 /* Where an iteration is long, fewer of them: all ranks' steps together have a limit. */
-#define STEPS_MAX (1ull << 24)
+#define STEPS_MAX (1ull << 22)
 
 static unsigned iterations(const struct run *run)
 {
