@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * directory.c and readers.c once more, with a hook before each of their atomics: the home's words are
- * the one place where other ranks act on a rank's memory while it is in the middle of an event, so
- * their order is to be tested too (R1, R2). Takes the place of these two in the tests that use it.
+ * directory.c and readers.c once more, with a hook before each of their atomics: the home's words
+ * are the one place where other ranks act on a rank's memory while it is in the middle of an event,
+ * so their order is to be tested too (R1, R2). Takes the place of these two in the tests that use
+ * it.
  */
 #include <errno.h>
 #include <urcu/list.h>
