@@ -355,27 +355,36 @@ static void device_at(uint64_t pa, uint64_t len, bool writes)
  * What runs
  */
 
+/* Within a page. */
+static void user_access(uint32_t info, uint64_t vaddr, uint64_t len)
+{
+	void *hwaddr = qemu_plugin_get_hwaddr(info, vaddr);
+	uint64_t pa;
+
+	if (!hwaddr || qemu_plugin_hwaddr_is_io(hwaddr))
+		return;
+	pa = qemu_plugin_hwaddr_phys_addr(hwaddr);
+	saw(vaddr, pa);
+	each_line(pa, len, qemu_plugin_mem_is_store(info) ? cpu_stores : cpu_loads);
+}
+
 static void on_memory(unsigned vcpu, uint32_t info, uint64_t vaddr, void *arg)
 {
-	void *hwaddr;
-	uint64_t pa;
+	uint64_t len = UINT64_C(1) << qemu_plugin_mem_size_shift(info);
+	uint64_t left = (1 << PAGE_SHIFT) - (vaddr & ((1 << PAGE_SHIFT) - 1));
 
 	(void)vcpu;
 	(void)arg;
 	if (is_kernel(vaddr)) {
 		if (vaddr - LINEAR_MAP < RAM_BYTES)
-			device_at(vaddr - LINEAR_MAP + RAM_BEGIN,
-				  UINT64_C(1) << qemu_plugin_mem_size_shift(info),
+			device_at(vaddr - LINEAR_MAP + RAM_BEGIN, len,
 				  qemu_plugin_mem_is_store(info));
 		return;
 	}
-	hwaddr = qemu_plugin_get_hwaddr(info, vaddr);
-	if (!hwaddr || qemu_plugin_hwaddr_is_io(hwaddr))
-		return;
-	pa = qemu_plugin_hwaddr_phys_addr(hwaddr);
-	saw(vaddr, pa);
-	each_line(pa, UINT64_C(1) << qemu_plugin_mem_size_shift(info),
-		  qemu_plugin_mem_is_store(info) ? cpu_stores : cpu_loads);
+	/* What follows in the program's addresses is elsewhere in memory. */
+	user_access(info, vaddr, len < left ? len : left);
+	if (len > left)
+		user_access(info, vaddr + left, len - left);
 }
 
 enum what {
