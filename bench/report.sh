@@ -72,7 +72,7 @@ done
 mkdir -p "$out" && out=$(realpath "$out") || exit 1
 log=$out/report.log
 
-repeats=5 blocks=1 peer_blocks=2 limit_s=15
+repeats=5 blocks=1 peer_blocks=2 limit_s=15 dsm_limit_s=180
 rank_counts=(2 3 4)
 sizes=() # the programs' own
 if ((quick)); then
@@ -177,11 +177,11 @@ start_ranks()
 	read -ra placement <<<"$2"
 	shift 2
 	if [[ -n $openmpi ]]; then
-		limited $((8 * limit_s)) "$openmpi" -n "$ranks" "${placement[@]}" "$@"
+		limited $dsm_limit_s "$openmpi" -n "$ranks" "${placement[@]}" "$@"
 		return
 	fi
 	# shellcheck disable=SC2016 # expanded by the inner shell
-	DSM_SIZE=$ranks limited $((8 * limit_s)) bash -c '
+	DSM_SIZE=$ranks limited $dsm_limit_s bash -c '
 		export DSM_ROOT=127.0.0.1:$((20000 + RANDOM % 10000)) DSM_TOKEN=report-$$-$RANDOM
 		for ((rank = 1; rank < DSM_SIZE; rank++)); do DSM_RANK=$rank "$@" & done
 		DSM_RANK=0 "$@"
