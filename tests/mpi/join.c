@@ -24,7 +24,8 @@ static bool large;
 /* The library's calls come here, before libc's, which has this name for its own too. */
 long __sysconf(int name);
 
-__attribute__((visibility("default"))) long sysconf(int name)
+/* The thread sanitizer calls it before it can be called itself. */
+__attribute__((visibility("default"), no_sanitize("thread"))) long sysconf(int name)
 {
 	return name == _SC_PAGESIZE && large ? 16384 : __sysconf(name);
 }
