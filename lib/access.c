@@ -117,6 +117,22 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 	node_run_local(d);
 }
 
+/* Lock held. Room for those of these pages that are neither here nor on their way? Others are given
+ * up for them, but what is held cannot be. */
+static bool has_room_ahead(struct dsm *d, uint64_t page, uint64_t end, unsigned each)
+{
+	struct protocol *p = &d->protocol;
+	uint64_t missing = 0;
+
+	for (uint64_t g = page; g < end; g += each)
+		if (!p->pages[g].frame && !p->pages[g].pending && protocol_home(p, g) != d->rank)
+			missing += each;
+	if (!missing)
+		return true;
+	cache_make_room(p, missing);
+	return p->frames + p->due + missing <= p->frames_max;
+}
+
 /* Ask for a page of a span, and for a window of those behind it. Returns the granule behind it. */
 static uint64_t ask_window(struct dsm *d, const struct span *s, uint64_t page, bool write)
 {
@@ -127,6 +143,8 @@ static uint64_t ask_window(struct dsm *d, const struct span *s, uint64_t page, b
 	end = page + (n ? n : 1) * s->each;
 	if (end > s->end)
 		end = s->end;
+	if (!has_room_ahead(d, page, end, s->each))
+		end = page + s->each;
 	node_want(d, page, end, write);
 	return end;
 }
@@ -139,7 +157,9 @@ static void ask_on(struct dsm *d, struct acquired *a)
 	uint64_t ahead = node_ahead_max(d, ACQUIRE_DEPTH * ACQUIRE_WINDOW, s->each) * s->each;
 
 	while (a->streams && a->asked > taken && a->asked < s->end &&
-	       a->asked + window <= taken + ahead)
+	       a->asked + window <= taken + ahead &&
+	       has_room_ahead(d, a->asked, a->asked + window < s->end ? a->asked + window : s->end,
+			      s->each))
 		a->asked = ask_window(d, s, a->asked, a->hold.write);
 }
 
