@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/param.h>
 
 #include "error.h"
 #include "node.h"
@@ -117,16 +118,19 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 	node_run_local(d);
 }
 
-/* Lock held. Room for those of these pages that are neither here nor on their way? Others are given
- * up for them, but what is held cannot be. */
-static bool has_room_ahead(struct dsm *d, uint64_t page, uint64_t end, unsigned each)
+/* Lock held. Room for those of these pages of a span that are neither here nor on their way? Others
+ * are given up for them; but what is held cannot be, and what has just come for this span must not.
+ */
+static bool has_room_ahead(struct dsm *d, const struct span *s, uint64_t page, uint64_t end)
 {
 	struct protocol *p = &d->protocol;
 	uint64_t missing = 0;
 
-	for (uint64_t g = page; g < end; g += each)
+	if (end > s->first + p->frames_max)
+		return false;
+	for (uint64_t g = page; g < end; g += s->each)
 		if (!p->pages[g].frame && !p->pages[g].pending && protocol_home(p, g) != d->rank)
-			missing += each;
+			missing += s->each;
 	if (!missing)
 		return true;
 	cache_make_room(p, missing);
@@ -143,7 +147,7 @@ static uint64_t ask_window(struct dsm *d, const struct span *s, uint64_t page, b
 	end = page + (n ? n : 1) * s->each;
 	if (end > s->end)
 		end = s->end;
-	if (!has_room_ahead(d, page, end, s->each))
+	if (!has_room_ahead(d, s, page, end))
 		end = page + s->each;
 	node_want(d, page, end, write);
 	return end;
@@ -158,8 +162,7 @@ static void ask_on(struct dsm *d, struct acquired *a)
 
 	while (a->streams && a->asked > taken && a->asked < s->end &&
 	       a->asked + window <= taken + ahead &&
-	       has_room_ahead(d, a->asked, a->asked + window < s->end ? a->asked + window : s->end,
-			      s->each))
+	       has_room_ahead(d, s, a->asked, MIN(a->asked + window, s->end)))
 		a->asked = ask_window(d, s, a->asked, a->hold.write);
 }
 
