@@ -111,6 +111,27 @@ static inline void test_fini(struct dsm *d)
 	CHECK_EQ(dsm_fini(d), 0);
 }
 
+/* The same, with stderr going to a file; what came is then in text. */
+static inline void test_fini_captured(struct dsm *d, char *text, size_t size)
+{
+	FILE *file = tmpfile();
+	int saved = dup(STDERR_FILENO), err;
+	size_t n;
+
+	CHECK(file != NULL && saved >= 0);
+	CHECK(dup2(fileno(file), STDERR_FILENO) >= 0);
+	err = dsm_fini(d);
+	CHECK(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	CHECK_EQ(err, 0);
+	rewind(file);
+	n = fread(text, 1, size - 1, file);
+	text[n] = '\0';
+	fclose(file);
+	if (getenv("TEST_VERBOSE"))
+		fputs(text, stderr);
+}
+
 /* The same region in every rank: collective. */
 static inline void *test_alloc(struct dsm *d, const char *name, size_t len, struct dsm_attr attr)
 {

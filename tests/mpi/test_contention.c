@@ -110,27 +110,6 @@ static void do_not_share(struct dsm *d, struct regions *r)
 	}
 }
 
-/* Leave, with stderr going to a file; what came is then in text. */
-static void fini_captured(struct dsm *d, char *text, size_t size)
-{
-	FILE *file = tmpfile();
-	int saved = dup(STDERR_FILENO), err;
-	size_t n;
-
-	CHECK(file != NULL && saved >= 0);
-	CHECK(dup2(fileno(file), STDERR_FILENO) >= 0);
-	err = dsm_fini(d);
-	CHECK(dup2(saved, STDERR_FILENO) >= 0);
-	close(saved);
-	CHECK_EQ(err, 0);
-	rewind(file);
-	n = fread(text, 1, size - 1, file);
-	text[n] = '\0';
-	fclose(file);
-	if (getenv("TEST_VERBOSE"))
-		fputs(text, stderr);
-}
-
 /* What is said of the page of a region that was fought over, up to the next page. */
 static void section(const char *text, const char *name, char *out, size_t size)
 {
@@ -204,7 +183,7 @@ static void fight(struct dsm *d, char *text, size_t size)
 	/* Most programs free their regions before the report is made. */
 	test_free(d, (void *)r.false_sharing);
 	test_free(d, (void *)r.counter);
-	fini_captured(d, text, size);
+	test_fini_captured(d, text, size);
 }
 
 /* Without being asked nothing is said of pages. */
@@ -216,7 +195,7 @@ static void not_asked(void)
 	struct regions r;
 
 	share_falsely(d, &r);
-	fini_captured(d, text, sizeof(text));
+	test_fini_captured(d, text, sizeof(text));
 	CHECK(strstr(text, "contention") == NULL);
 }
 

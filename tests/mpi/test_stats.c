@@ -72,25 +72,6 @@ static uint64_t printed(const char *text, const char *name)
 	return strtoull(line + strlen(name), NULL, 10);
 }
 
-/* Leave, with stderr going to a file; what came is then in text. */
-static void fini_captured(struct dsm *d, char *text, size_t size)
-{
-	FILE *file = tmpfile();
-	int saved = dup(STDERR_FILENO), err;
-	size_t n;
-
-	CHECK(file != NULL && saved >= 0);
-	CHECK(dup2(fileno(file), STDERR_FILENO) >= 0);
-	err = dsm_fini(d);
-	CHECK(dup2(saved, STDERR_FILENO) >= 0);
-	close(saved);
-	CHECK_EQ(err, 0);
-	rewind(file);
-	n = fread(text, 1, size - 1, file);
-	text[n] = '\0';
-	fclose(file);
-}
-
 /* Rank r passes r + 10 barriers of its own, so to speak: locks, which the others do not count. */
 static void sum(struct dsm *d)
 {
@@ -105,7 +86,7 @@ static void sum(struct dsm *d)
 		test_barrier(d);
 	for (unsigned r = 0; r < size; r++)
 		locks += 10 + r;
-	fini_captured(d, text, sizeof(text));
+	test_fini_captured(d, text, sizeof(text));
 	if (rank != 0) { /* one prints for all */
 		CHECK(strstr(text, "statistics") == NULL);
 		return;
@@ -126,7 +107,7 @@ static void silent(struct dsm *d)
 	char text[16384];
 
 	test_barrier(d);
-	fini_captured(d, text, sizeof(text));
+	test_fini_captured(d, text, sizeof(text));
 	CHECK_EQ(strlen(text), 0);
 }
 
