@@ -14,6 +14,10 @@
 #include "bench.h"
 #include "transfer.h"
 
+/* What a pass over ranges of one length goes over. */
+#define PASS_BYTES      (32ul << 20)
+#define PASS_RANGES_MAX 256ul
+
 #define PUBLISH_BYTES (16ul << 20) /* acquired at a time */
 
 void bench_fail(const struct bench *b, const char *fmt, ...)
@@ -47,6 +51,15 @@ size_t bench_share(const struct bench *b, size_t whole)
 {
 	size_t n = whole * b->options->blocks / OPTIONS_BLOCKS;
 
+	return n ? n : 1;
+}
+
+size_t bench_ranges(size_t range_bytes)
+{
+	size_t n = PASS_BYTES / range_bytes;
+
+	if (n > PASS_RANGES_MAX)
+		n = PASS_RANGES_MAX;
 	return n ? n : 1;
 }
 

@@ -65,6 +65,9 @@ size_t bench_block_iterations(const struct bench *b, size_t fallback);
 /* The first size asked for by --bytes, or fallback, in whole pages. */
 size_t bench_bytes(const struct bench *b, size_t fallback);
 
+/* How many ranges of so many bytes a pass goes over: of 32 MiB, at most 256, at least 1. */
+size_t bench_ranges(size_t range_bytes);
+
 /*
  * A region whose blocks all live at one rank. Collective. With DSM_RELEASE_WRITE_THROUGH what its
  * home has released is Clean.

@@ -14,9 +14,6 @@
 #include "floor_memory.h"
 #include "tests.h"
 
-#define REGION_BYTES (32ul << 20)
-#define RANGES_MAX   256ul
-
 struct acquire_pass {
 	bool fresh;
 	size_t range_bytes;
@@ -106,11 +103,7 @@ static void start_pass(struct bench *b, struct acquire_pass *p)
 {
 	size_t len_bytes;
 
-	p->nranges = REGION_BYTES / p->range_bytes;
-	if (p->nranges > RANGES_MAX)
-		p->nranges = RANGES_MAX;
-	if (!p->nranges)
-		p->nranges = 1;
+	p->nranges = bench_ranges(p->range_bytes);
 	len_bytes = p->nranges * p->range_bytes;
 	p->order = bench_permutation(b, p->nranges);
 	if (b->rank)

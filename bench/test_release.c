@@ -13,9 +13,6 @@
 #include "floor_fault.h"
 #include "tests.h"
 
-#define REGION_BYTES (32ul << 20)
-#define RANGES_MAX   256ul
-
 struct release_pass {
 	size_t range_bytes;
 	size_t nranges;
@@ -86,11 +83,7 @@ static void start_pass(struct bench *b, struct release_pass *p)
 {
 	size_t len_bytes;
 
-	p->nranges = REGION_BYTES / p->range_bytes;
-	if (p->nranges > RANGES_MAX)
-		p->nranges = RANGES_MAX;
-	if (!p->nranges)
-		p->nranges = 1;
+	p->nranges = bench_ranges(p->range_bytes);
 	len_bytes = p->nranges * p->range_bytes;
 	p->order = bench_permutation(b, p->nranges);
 	p->region = bench_alloc(b, len_bytes, 1, DSM_RELEASE_WRITE_THROUGH);
