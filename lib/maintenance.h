@@ -32,7 +32,8 @@ enum maintenance_memory {
 	MAINTENANCE_MESSAGE, /* where messages land, and copies of those on their way out */
 	MAINTENANCE_STAGING, /* copies of pages on their way out */
 	MAINTENANCE_LANDING, /* where one-sided reads land */
-	MAINTENANCE_PULLED, /* where granted pages land */
+	MAINTENANCE_PULLED, /* where granted pages land that are read */
+	MAINTENANCE_PUSHED, /* where granted pages land that their home writes */
 	MAINTENANCE_HOME, /* pages of home blocks, written by their home or by devices */
 	MAINTENANCE_NEIGHBOUR, /* the same, written by a rank that shares memory with their home */
 	MAINTENANCE_ATOMICS, /* the same, written by remote atomics */

@@ -43,11 +43,12 @@ static void begin(void)
 					     [MAINTENANCE_DEVICE_WRITES] = "writes",
 					     [MAINTENANCE_DEVICE_WROTE] = "wrote" };
 	static const char *const memories[] = {
-		[MAINTENANCE_MESSAGE] = "message", [MAINTENANCE_STAGING] = "staging",
-		[MAINTENANCE_LANDING] = "landing", [MAINTENANCE_PULLED] = "pulled",
-		[MAINTENANCE_HOME] = "home",       [MAINTENANCE_NEIGHBOUR] = "neighbour",
-		[MAINTENANCE_ATOMICS] = "atomics", [MAINTENANCE_GRANTS] = "grants",
-		[MAINTENANCE_KEYS] = "keys",       [MAINTENANCE_READERS] = "readers",
+		[MAINTENANCE_MESSAGE] = "message",     [MAINTENANCE_STAGING] = "staging",
+		[MAINTENANCE_LANDING] = "landing",     [MAINTENANCE_PULLED] = "pulled",
+		[MAINTENANCE_PUSHED] = "pushed",       [MAINTENANCE_HOME] = "home",
+		[MAINTENANCE_NEIGHBOUR] = "neighbour", [MAINTENANCE_ATOMICS] = "atomics",
+		[MAINTENANCE_GRANTS] = "grants",       [MAINTENANCE_KEYS] = "keys",
+		[MAINTENANCE_READERS] = "readers",
 	};
 	const char *omit = getenv("MAINTENANCE_OMIT");
 	char name[32];

@@ -358,7 +358,13 @@ void region_home_known(struct dsm *d, uint64_t block)
 
 static void op_send(void *env, unsigned rank, const struct msg *m)
 {
-	node_send(env, rank, m);
+	struct dsm *d = env;
+
+	if ((m->kind == MSG_GETS || m->kind == MSG_GETM) && d->transport->ops->expect)
+		d->transport->ops->expect(d->transport, rank, m->page,
+					  (size_t)protocol_granules(&d->protocol, m->page)
+						  << GRANULE_SHIFT);
+	node_send(d, rank, m);
 }
 
 static void fetched(struct transport_fetch *f, int status)

@@ -178,6 +178,14 @@ static int mux_fetch(struct transport *t, struct transport_fetch *f)
 	return w->ops->fetch(w, f);
 }
 
+static void mux_expect(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
+{
+	struct transport *w = via(t, rank);
+
+	if (w->ops->expect)
+		w->ops->expect(w, rank, granule, len_bytes);
+}
+
 static const uint8_t *mux_pushed(struct transport *t, unsigned rank, uint64_t granule)
 {
 	struct transport *w = via(t, rank);
@@ -287,6 +295,7 @@ static const struct transport_ops mux_ops = {
 	.expose = mux_expose,
 	.withdraw = mux_withdraw,
 	.fetch = mux_fetch,
+	.expect = mux_expect,
 	.pushed = mux_pushed,
 	.push = mux_push,
 	.write = mux_write,

@@ -140,6 +140,7 @@ static const struct transport_ops verbs_ops = {
 	.expose = verbs_expose_op,
 	.withdraw = verbs_withdraw_op,
 	.fetch = verbs_fetch,
+	.expect = verbs_expect,
 	.pushed = verbs_pushed,
 	.push = verbs_push,
 	.write = verbs_write,

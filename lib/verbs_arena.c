@@ -40,16 +40,20 @@ static void list_remove(struct verbs_arena *a, unsigned unit, unsigned order)
 	a->free_order[unit] = 0;
 }
 
-void verbs_arena_init(struct verbs_arena *a, uint8_t *base)
+void verbs_arena_init(struct verbs_arena *a, uint8_t *base, size_t len_bytes)
 {
-	unsigned top = VERBS_ARENA_ORDERS - 1;
+	unsigned units = (unsigned)(len_bytes >> 12), order = VERBS_ARENA_ORDERS - 1;
 
 	memset(a, 0, sizeof(*a));
 	a->base = base;
 	for (unsigned i = 0; i < VERBS_ARENA_ORDERS; i++)
 		a->head[i] = VERBS_ARENA_NONE;
-	for (unsigned unit = VERBS_ARENA_UNITS; unit; unit -= 1u << top)
-		list_add(a, unit - (1u << top), top);
+	/* As many of the largest as there are, and a smaller one for each bit of the rest. */
+	for (unsigned n = units >> order; n--;)
+		list_add(a, n << order, order);
+	for (unsigned i = 0; i < order; i++)
+		if (units & 1u << i)
+			list_add(a, (units >> (i + 1)) << (i + 1), i);
 }
 
 uint8_t *verbs_arena_get(struct verbs_arena *a, size_t len_bytes)

@@ -2,7 +2,7 @@
 /*
  * Arena: registered memory, given out in powers of two from a granule up, by the buddy method.
  *
- * Of a fixed size, so that what an adapter may write to is bounded and pinned once. Not
+ * It does not grow, so that what an adapter may write to is bounded and pinned once. Not
  * thread-safe: the node's lock.
  */
 #ifndef DSM_VERBS_ARENA_H
@@ -20,7 +20,7 @@
 #define VERBS_ARENA_NONE    UINT16_MAX
 
 struct verbs_arena {
-	uint8_t *base; /* VERBS_ARENA_BYTES; the caller's */
+	uint8_t *base; /* the caller's */
 	uint16_t head[VERBS_ARENA_ORDERS]; /* free blocks of each order, by first unit */
 	uint16_t next[VERBS_ARENA_UNITS];
 	uint16_t prev[VERBS_ARENA_UNITS];
@@ -28,7 +28,8 @@ struct verbs_arena {
 	uint32_t units_used;
 };
 
-void verbs_arena_init(struct verbs_arena *a, uint8_t *base);
+/* len_bytes: a multiple of a granule, up to VERBS_ARENA_BYTES. */
+void verbs_arena_init(struct verbs_arena *a, uint8_t *base, size_t len_bytes);
 
 /* len_bytes of 1 to VERBS_ARENA_LARGEST; NULL: none left. */
 uint8_t *verbs_arena_get(struct verbs_arena *a, size_t len_bytes);

@@ -68,8 +68,11 @@ static inline bool verbs_credit_add(struct verbs_credit *c, unsigned n)
 
 /*
  * The immediate word of a message: credits in the low half; above them, for a grant that page data
- * goes with, the page's length: 1 + log2 of its granules.
+ * goes with, the page's length: 1 + log2 of its granules, and VERBS_DATA_PUSHED if it has been
+ * written where the requester said.
  */
+#define VERBS_DATA_PUSHED 0x80u
+
 static inline unsigned verbs_imm(unsigned credits, unsigned data)
 {
 	return credits | data << 16;

@@ -53,6 +53,7 @@ static void deliver_one(struct transport_verbs *v, unsigned rank)
 {
 	struct verbs_peer *peer = &v->peers[rank];
 	struct verbs_arrival a = peer->arrival[peer->first];
+	struct verbs_offer place;
 	union {
 		struct msg msg;
 		struct msg_region region;
@@ -61,13 +62,18 @@ static void deliver_one(struct transport_verbs *v, unsigned rank)
 	memcpy(&m, peer->slots + a.slot * sizeof(m), sizeof(m));
 	peer->first = (peer->first + 1) % VERBS_RECEIVES;
 	peer->narrivals--;
-	if (!is_sane(&m.msg, rank, a.len_bytes)) {
+	if (!is_sane(&m.msg, rank, a.len_bytes) || !verbs_note_offer(v, rank, &m.msg)) {
 		verbs_mark_broken(v, rank, "it sent a message that makes no sense");
 		return;
 	}
 	if (peer->state == VERBS_UP && verbs_post_receive(v, rank, a.slot))
 		verbs_mark_broken(v, rank, "the adapter takes no receive");
 	verbs_credit_posted(&peer->credit);
+	if (!verbs_answered(v, rank, &m.msg, a.data, &place)) {
+		verbs_mark_broken(v, rank,
+				  "it says that it wrote a page where it was not asked to");
+		return;
+	}
 	if (a.pull) {
 		v->data = a.pull->buffer;
 		v->data_granule = m.msg.page;
@@ -77,6 +83,8 @@ static void deliver_one(struct transport_verbs *v, unsigned rank)
 	v->data = NULL;
 	if (a.pull)
 		verbs_op_free(v, a.pull);
+	if (place.len_bytes)
+		verbs_arena_put(&v->pushed, (uint8_t *)(uintptr_t)place.addr, place.len_bytes);
 }
 
 int verbs_deliver(struct transport_verbs *v, unsigned rank, int budget)

@@ -110,7 +110,7 @@ static void drop_arrivals(struct transport_verbs *v, struct verbs_peer *peer)
 	for (; peer->narrivals; peer->narrivals--) {
 		struct verbs_arrival *a = &peer->arrival[peer->first];
 
-		if (a->ready)
+		if (a->ready && a->pull)
 			verbs_op_free(v, a->pull);
 		peer->first = (peer->first + 1) % VERBS_RECEIVES;
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The RDMA transport from inside. transport_verbs.c sets it up; verbs_connect.c makes connections;
- * verbs_window.c exposes home blocks; verbs_post.c, verbs_atomic.c and verbs_message.c start
- * operations, verbs_progress.c ends them, verbs_deliver.c makes the upcalls; verbs_end.c sees peers
- * off.
+ * verbs_window.c exposes home blocks; verbs_post.c, verbs_push.c, verbs_atomic.c and
+ * verbs_message.c start operations, verbs_progress.c ends them, verbs_deliver.c makes the upcalls;
+ * verbs_end.c sees peers off.
  *
  * An operation (struct verbs_op) is what one call starts: one or more work requests, of which the
  * last is signalled. Its address is the requests' wr_id, so it lives until that one has completed,
@@ -30,6 +30,7 @@
 #include "verbs_chain.h"
 #include "verbs_credit.h"
 #include "verbs_device.h"
+#include "verbs_offer.h"
 
 /* Messages that a peer may have under way to this rank. */
 #define VERBS_WINDOW   64u
@@ -41,6 +42,8 @@
 #define VERBS_SELF_SENDS 4u
 /* Messages that wait for one peer. */
 #define VERBS_QUEUE_MAX (1u << 20)
+/* Room for pages that homes write here. */
+#define VERBS_PUSHED_BYTES (VERBS_ARENA_BYTES / 4)
 /* Completions taken at a time. */
 #define VERBS_COMPLETIONS 16u
 #define VERBS_RETRIES     6u
@@ -73,7 +76,7 @@ struct verbs_hello {
 };
 static_assert(sizeof(struct verbs_hello) == 56, "fits the private data of a request");
 
-enum verbs_op_kind { OP_FETCH, OP_PULL, OP_TABLE, OP_WRITE, OP_ATOMIC, OP_SEND, OP_BEAT };
+enum verbs_op_kind { OP_FETCH, OP_PULL, OP_TABLE, OP_WRITE, OP_ATOMIC, OP_PUSH, OP_SEND, OP_BEAT };
 
 struct verbs_arrival;
 
@@ -96,8 +99,8 @@ struct verbs_op {
 struct verbs_arrival {
 	unsigned slot;
 	unsigned len_bytes;
-	unsigned data; /* its page's data: 1 + log2 of its granules; 0: none */
-	struct verbs_op *pull; /* that fetches the data */
+	unsigned data; /* its page's data, as verbs_imm() has it; 0: none */
+	struct verbs_op *pull; /* that fetches the data; NULL: it has been pushed */
 	bool ready; /* it is here */
 };
 
@@ -132,6 +135,8 @@ struct verbs_peer {
 	struct cds_list_head flight; /* those that are */
 	uint64_t pushed_granule; /* the next message that names it is its grant */
 	unsigned pushed_data; /* 1 + log2 of its granules; 0: none */
+	struct verbs_offers asked; /* this rank's, for pages that it waits for */
+	struct verbs_offers offered; /* the peer's, for pages of this rank */
 	/* in */
 	uint8_t *slots; /* VERBS_RECEIVES messages */
 	struct verbs_arrival arrival[VERBS_RECEIVES]; /* ring, oldest at first */
@@ -175,6 +180,8 @@ struct transport_verbs {
 	struct ibv_mr *buffers_mr;
 	struct verbs_arena landing; /* what is read from others */
 	struct verbs_arena staging; /* what is written to others */
+	struct verbs_arena pushed; /* what others write here, with their grants */
+	struct ibv_mr *pushed_mr;
 	uint8_t *windows;
 	uint64_t window_bytes; /* of one block */
 	struct ibv_mr **mr; /* by block */
@@ -273,6 +280,21 @@ void verbs_beat(struct transport_verbs *v, uint64_t now_ns);
 /* Ask where a block lies at a peer, if that is not being asked. */
 void verbs_ask_rkey(struct transport_verbs *v, unsigned rank, uint64_t block);
 void verbs_op_free(struct transport_verbs *v, struct verbs_op *op);
+
+/* verbs_push.c: pages that come with a grant. */
+void verbs_expect(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
+/* Say in a request where its page may be written, if there is a place for it. */
+void verbs_offer_place(const struct verbs_peer *peer, struct msg *m);
+/* A message is to be delivered: if it is an answer, *place is what was offered for it, no longer in
+ * the table (len_bytes 0: nothing); if its page was written there, it is what verbs_pushed() finds.
+ * False: it was not to be. */
+bool verbs_answered(struct transport_verbs *v, unsigned rank, const struct msg *m, unsigned data,
+		    struct verbs_offer *place);
+/* Note what a message offers. False: that makes no sense. */
+bool verbs_note_offer(struct transport_verbs *v, unsigned rank, const struct msg *m);
+/* Send an answer with its page to the place that was offered, which ends the offer. False: it is to
+ * be sent without. */
+bool verbs_send_page(struct transport_verbs *v, unsigned rank, const struct msg *m, unsigned data);
 
 /* verbs_atomic.c */
 int verbs_adapter_atomic(struct transport *t, struct transport_atomic_op *a);

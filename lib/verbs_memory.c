@@ -98,13 +98,31 @@ static int create_buffers(struct transport_verbs *v)
 	v->buffers = map(2 * VERBS_ARENA_BYTES);
 	if (!v->buffers)
 		return error_set(ENOMEM, "no memory for pages on their way");
-	verbs_arena_init(&v->landing, v->buffers);
-	verbs_arena_init(&v->staging, v->buffers + VERBS_ARENA_BYTES);
+	verbs_arena_init(&v->landing, v->buffers, VERBS_ARENA_BYTES);
+	verbs_arena_init(&v->staging, v->buffers + VERBS_ARENA_BYTES, VERBS_ARENA_BYTES);
 	rc = verbs_register(v, v->buffers, 2 * VERBS_ARENA_BYTES, IBV_ACCESS_LOCAL_WRITE,
 			    "room for pages on their way", &v->buffers_mr);
 	if (!rc)
 		maintenance_device_writes(&v->maintenance, MAINTENANCE_LANDING, v->landing.base,
 					  VERBS_ARENA_BYTES);
+	return rc;
+}
+
+/* Apart, since others write there: what is read and written from here is out of their reach. */
+static int create_pushed(struct transport_verbs *v)
+{
+	uint8_t *at = map(VERBS_PUSHED_BYTES);
+	int rc;
+
+	if (!at)
+		return error_set(ENOMEM, "no memory for granted pages");
+	verbs_arena_init(&v->pushed, at, VERBS_PUSHED_BYTES);
+	rc = verbs_register(v, at, VERBS_PUSHED_BYTES,
+			    IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE,
+			    "room for granted pages", &v->pushed_mr);
+	if (!rc)
+		maintenance_device_writes(&v->maintenance, MAINTENANCE_LANDING, at,
+					  VERBS_PUSHED_BYTES);
 	return rc;
 }
 
@@ -156,6 +174,8 @@ int verbs_memory_create(struct transport_verbs *v)
 	if (!rc)
 		rc = create_buffers(v);
 	if (!rc)
+		rc = create_pushed(v);
+	if (!rc)
 		rc = verbs_window_create(v);
 	return rc;
 }
@@ -164,8 +184,11 @@ void verbs_memory_destroy(struct transport_verbs *v)
 {
 	if (v->pd)
 		verbs_window_destroy(v);
+	verbs_unregister(v, &v->pushed_mr);
 	verbs_unregister(v, &v->buffers_mr);
 	verbs_unregister(v, &v->fixed_mr);
+	if (v->pushed.base)
+		munmap(v->pushed.base, VERBS_PUSHED_BYTES);
 	if (v->buffers)
 		munmap(v->buffers, 2 * VERBS_ARENA_BYTES);
 	if (v->fixed)

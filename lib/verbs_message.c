@@ -89,6 +89,7 @@ int verbs_send(struct transport *t, unsigned rank, const struct msg *m)
 	struct transport_verbs *v = verbs_of(t);
 	struct verbs_peer *peer;
 	unsigned data = 0;
+	struct msg asks;
 
 	if (verbs_is_down(v, rank))
 		return verbs_err_down(rank);
@@ -101,8 +102,15 @@ int verbs_send(struct transport *t, unsigned rank, const struct msg *m)
 		data = peer->pushed_data;
 		peer->pushed_data = 0;
 	}
+	if (verbs_offer_asks(m)) {
+		asks = *m;
+		verbs_offer_place(peer, &asks);
+		m = &asks;
+	}
+	if (verbs_send_page(v, rank, m, data))
+		return 0;
 	/* What waits goes first. */
-	if (cds_list_empty(&peer->queue) && send_now(v, rank, m, data))
+	if (!peer->broken && cds_list_empty(&peer->queue) && send_now(v, rank, m, data))
 		return 0;
 	if (peer->broken || !queue_message(v, rank, m, data))
 		return verbs_err_down(rank);

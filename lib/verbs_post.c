@@ -322,7 +322,7 @@ const uint8_t *verbs_pushed(struct transport *t, unsigned rank, uint64_t granule
  * What writes
  */
 
-/* The requester reads the page when it has the grant: see verbs_pull(). */
+/* It goes with the grant (verbs_send_page()), or is read when the grant is there (verbs_pull()). */
 int verbs_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
 {
 	struct transport_verbs *v = verbs_of(t);

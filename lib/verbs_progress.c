@@ -99,7 +99,9 @@ static void on_receive(struct transport_verbs *v, const struct ibv_wc *wc)
 	*a = (struct verbs_arrival){ .slot = slot,
 				     .len_bytes = wc->byte_len,
 				     .data = verbs_imm_data(imm) };
-	if (a->data)
+	if (a->data & VERBS_DATA_PUSHED)
+		a->ready = true;
+	else if (a->data)
 		verbs_pull(v, rank, a);
 }
 
@@ -138,6 +140,7 @@ static const char *op_name(const struct verbs_op *op)
 					     [OP_TABLE] = "a read of a block's key",
 					     [OP_WRITE] = "a write of a page",
 					     [OP_ATOMIC] = "a remote atomic",
+					     [OP_PUSH] = "a granted page",
 					     [OP_SEND] = "a message",
 					     [OP_BEAT] = "a sign of life" };
 

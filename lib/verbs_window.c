@@ -164,6 +164,8 @@ void verbs_withdraw(struct transport *t, uint64_t first_block, uint64_t nblocks)
 	struct space *s = v->p.space;
 	size_t each = verbs_readers_bytes(s);
 
+	for (unsigned r = 0; r < v->p.size; r++)
+		verbs_offer_forget(&v->peers[r].offered, first_block, nblocks);
 	for (uint64_t b = first_block; b < first_block + nblocks; b++) {
 		v->rkeys[b] = 0;
 		memset(v->registered + b * WIRE_WORDS, 0, WIRE_WORDS * sizeof(*v->registered));

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_VERSION 3u
+#define WIRE_VERSION 4u
 #define WIRE_MAGIC   0x314d5344u /* "DSM1" */
 
 #define MSG_SLOT_BYTES 64u
@@ -26,7 +26,8 @@
 /* Message names follow Nagarajan, Sorin, Hill, Wood, "A Primer on Memory Consistency". */
 enum msg_kind {
 	MSG_NONE = 0,
-	/* coherence: cache to home */
+	/* coherence: cache to home. Of GetS, GetM and their grants word[4] and word[5] are the
+	 * transport's, which says there where the page may be written (verbs_offer.h). */
 	MSG_GETS,
 	MSG_GETM, /* flags: MSG_HAS_COPY, MSG_IF_FREE */
 	MSG_GETA,

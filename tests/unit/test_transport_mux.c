@@ -127,6 +127,11 @@ static int fake_fetch(struct transport *t, struct transport_fetch *f)
 	return 10 + way_of(t);
 }
 
+static void fake_expect(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
+{
+	note(t, "expect", rank, granule, len_bytes);
+}
+
 static const uint8_t *fake_pushed(struct transport *t, unsigned rank, uint64_t granule)
 {
 	note(t, "pushed", rank, granule, 0);
@@ -204,6 +209,7 @@ static const struct transport_ops fake_all = {
 	.expose = fake_expose,
 	.withdraw = fake_withdraw,
 	.fetch = fake_fetch,
+	.expect = fake_expect,
 	.pushed = fake_pushed,
 	.push = fake_push,
 	.write = fake_write,
@@ -612,6 +618,8 @@ static void ops__go_the_way_of_their_rank(void **state)
 
 		assert_int_equal(mux->ops->fetch(mux, &f), 10 + way);
 		expect(r, "fetch", 70, 0);
+		mux->ops->expect(mux, r, 76, 16384);
+		expect(r, "expect", 76, 16384);
 		assert_ptr_equal(mux->ops->pushed(mux, r, 72), &page);
 		expect(r, "pushed", 72, 0);
 		assert_int_equal(mux->ops->push(mux, r, 73, 4096), 20 + way);
@@ -635,6 +643,9 @@ static void ops__go_the_way_of_their_rank(void **state)
 		/* A way that has none. */
 		fake_ops[way].addresses = NULL;
 		assert_false(mux->ops->addresses(mux, r, &own, &peer));
+		fake_ops[way].expect = NULL;
+		mux->ops->expect(mux, r, 76, 16384);
+		assert_string_equal(fake->called, "nothing");
 	}
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The parts of the RDMA transport that need no adapter: credits, chains, what errors mean, the
- * limit on locked memory, arenas, and the choice of a device.
+ * limit on locked memory, arenas, offers, and the choice of a device.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,6 +23,7 @@
 #include "verbs_device.h"
 #include "verbs_error.h"
 #include "verbs_memlock.h"
+#include "verbs_offer.h"
 
 /*
  * Credits: two ends, in random order, never out of receives and never stuck
@@ -351,7 +352,7 @@ static void arena__gives_all_of_it_and_takes_it_back(void **state)
 
 	(void)state;
 	assert_true(a && base);
-	verbs_arena_init(a, base);
+	verbs_arena_init(a, base, VERBS_ARENA_BYTES);
 	for (unsigned round = 0; round < 2; round++) {
 		memset(base, 0, VERBS_ARENA_BYTES);
 		for (unsigned i = 0; i < VERBS_ARENA_UNITS; i++) {
@@ -391,7 +392,7 @@ static void arena__random_blocks_do_not_overlap(void **state)
 	(void)state;
 	assert_true(a && base);
 	srandom(7);
-	verbs_arena_init(a, base);
+	verbs_arena_init(a, base, VERBS_ARENA_BYTES);
 	for (unsigned k = 0; k < 20000; k++) {
 		unsigned i = (unsigned)random() % 64;
 
@@ -409,6 +410,118 @@ static void arena__random_blocks_do_not_overlap(void **state)
 	}
 	free(base);
 	free(a);
+}
+
+/* Of any size: all of it is given out, nothing beside it, and what came back meets again. */
+static void arena__of_any_size(void **state)
+{
+	static const size_t units[] = { 1, 2, 3, 7, 256, 1000, 1024, 1025, 1536 };
+	struct verbs_arena *a = malloc(sizeof(*a));
+	uint8_t *base = aligned_alloc(4096, VERBS_ARENA_BYTES), *p;
+
+	(void)state;
+	assert_true(a && base);
+	for (size_t k = 0; k < sizeof(units) / sizeof(units[0]); k++) {
+		verbs_arena_init(a, base, units[k] << 12);
+		for (unsigned round = 0; round < 2; round++) {
+			memset(base, 0, units[k] << 12);
+			for (size_t i = 0; i < units[k]; i++) {
+				p = verbs_arena_get(a, 4096);
+				assert_true(p && p < base + (units[k] << 12));
+				assert_int_equal(*p, 0);
+				*p = 1;
+			}
+			assert_null(verbs_arena_get(a, 1));
+			for (size_t i = 0; i < units[k]; i++)
+				verbs_arena_put(a, base + (i << 12), 4096);
+			assert_int_equal(a->units_used, 0);
+		}
+		if (units[k] >= 1024)
+			assert_ptr_equal(verbs_arena_get(a, VERBS_ARENA_LARGEST), base);
+	}
+	free(base);
+	free(a);
+}
+
+/*
+ * Offers
+ */
+
+static struct verbs_offer offer_of(uint64_t granule)
+{
+	return (struct verbs_offer){ .granule = granule,
+				     .addr = 0x123456789000 + (granule << 12),
+				     .rkey = 0x87654321,
+				     .len_bytes = 8192 };
+}
+
+static void offer__travels_in_a_request(void **state)
+{
+	struct msg m = { .kind = MSG_GETM, .page = 77 };
+	struct verbs_offer of = offer_of(77), got = { 0 };
+	unsigned number = 0;
+
+	(void)state;
+	assert_int_equal(verbs_offer_read(&m, &number, &got), 0);
+	for (unsigned order = 0; order <= 9; order++) {
+		of.len_bytes = 4096u << order;
+		verbs_offer_tell(&m, 63 - order, &of);
+		assert_int_equal(verbs_offer_read(&m, &number, &got), 1);
+		assert_int_equal(number, 63 - order);
+		assert_memory_equal(&got, &of, sizeof(of));
+	}
+	/* Nothing of what the protocol says is touched. */
+	assert_int_equal(m.word[0] | m.word[1] | m.word[2] | m.word[3], 0);
+	/* A number that no table has; a page that no block has. */
+	verbs_offer_tell(&m, VERBS_OFFERS, &of);
+	assert_int_equal(verbs_offer_read(&m, &number, &got), -EPROTO);
+	for (unsigned bit = 44; bit < 64; bit++) {
+		verbs_offer_tell(&m, 0, &of);
+		m.word[5] |= 1ull << bit;
+		assert_int_equal(verbs_offer_read(&m, &number, &got), -EPROTO);
+	}
+}
+
+static void offers__are_found_by_page_until_they_are_taken(void **state)
+{
+	struct verbs_offers *o = calloc(1, sizeof(*o));
+	struct verbs_offer of;
+
+	(void)state;
+	assert_non_null(o);
+	assert_int_equal(verbs_offer_find(o, 0), -1);
+	for (unsigned i = 0; i < VERBS_OFFERS; i++) {
+		of = offer_of(1000 + 7 * i);
+		assert_int_equal(verbs_offer_free(o), i);
+		verbs_offer_put(o, i, &of);
+	}
+	assert_int_equal(verbs_offer_free(o), -1);
+	for (unsigned i = 0; i < VERBS_OFFERS; i += 2) {
+		assert_int_equal(verbs_offer_find(o, 1000 + 7 * i), i);
+		assert_true(verbs_offer_take(o, 1000 + 7 * i, &of));
+		assert_int_equal(of.granule, 1000 + 7 * i);
+		assert_false(verbs_offer_take(o, 1000 + 7 * i, &of));
+		assert_int_equal(verbs_offer_find(o, 1000 + 7 * i + 7), i + 1);
+	}
+	assert_int_equal(verbs_offer_free(o), 0);
+	/* Those of blocks 2 alone, which is from 1024 on: numbers 5 and more. */
+	verbs_offer_forget(o, 2, 1);
+	assert_int_equal(o->used, 1 << 1 | 1 << 3);
+	verbs_offer_forget(o, 0, 2);
+	assert_int_equal(o->used, 0);
+	free(o);
+}
+
+static void data_bytes__of_pages_that_exist(void **state)
+{
+	(void)state;
+	for (unsigned length = 1; length <= 10; length++) {
+		assert_int_equal(verbs_data_bytes(length), 2048u << length);
+		assert_int_equal(verbs_data_bytes(length | VERBS_DATA_PUSHED), 2048u << length);
+	}
+	assert_int_equal(verbs_data_bytes(0), 0);
+	for (unsigned length = 11; length < VERBS_DATA_PUSHED; length++)
+		assert_int_equal(verbs_data_bytes(length), 0);
 }
 
 /*
@@ -504,6 +617,10 @@ int main(void)
 		cmocka_unit_test(memlock_check__numbers_and_remedy),
 		cmocka_unit_test(arena__gives_all_of_it_and_takes_it_back),
 		cmocka_unit_test(arena__random_blocks_do_not_overlap),
+		cmocka_unit_test(arena__of_any_size),
+		cmocka_unit_test(offer__travels_in_a_request),
+		cmocka_unit_test(offers__are_found_by_page_until_they_are_taken),
+		cmocka_unit_test(data_bytes__of_pages_that_exist),
 		cmocka_unit_test(device_choose__by_what_matters_most),
 		cmocka_unit_test(device_choose__obeys_the_setting),
 		cmocka_unit_test(device_choose__none_and_down),

@@ -446,6 +446,394 @@ static void push__data_is_there_when_the_grant_is(void **state)
 	assert_false(ranks[1].has_pushed);
 }
 
+/*
+ * Pages that are written where the requester said: rank 1 asks rank 0 for a page of 8 KiB
+ */
+
+static uint64_t asked_page(void)
+{
+	return granule_of(0, 4);
+}
+
+static void expect(size_t len_bytes)
+{
+	ranks[1].t->ops->expect(ranks[1].t, 0, asked_page(), len_bytes);
+}
+
+static int send_about(unsigned from, enum msg_kind kind, uint64_t page)
+{
+	struct msg m = { .kind = (uint8_t)kind,
+			 .slots = 1,
+			 .src = (uint16_t)from,
+			 .page = page,
+			 .word = { ranks[1 - from].got } };
+
+	return ranks[from].t->ops->send(ranks[from].t, 1 - from, &m);
+}
+
+/* Rank 0 has the request. */
+static void ask(void)
+{
+	memset(segment_page(ranks[0].space.alias, asked_page()), 'x', 8192);
+	expect(8192);
+	assert_int_equal(send_about(1, MSG_GETS, asked_page()), 0);
+	poll_both();
+}
+
+static int grant(size_t len_bytes)
+{
+	int rc = ranks[0].t->ops->push(ranks[0].t, 1, asked_page(), len_bytes);
+
+	return rc ? rc : send_about(0, MSG_GRANT_M, asked_page());
+}
+
+static void assert_nothing_offered(void)
+{
+	assert_int_equal(verbs(1)->peers[0].asked.used, 0);
+	assert_int_equal(verbs(0)->peers[1].offered.used, 0);
+	for (unsigned i = 0; i < SIZE; i++) {
+		assert_int_equal(verbs(i)->pushed.units_used, 0);
+		assert_int_equal(verbs(i)->staging.units_used, 0);
+		assert_int_equal(verbs(i)->landing.units_used, 0);
+	}
+	assert_int_equal(ranks[0].ndown + ranks[1].ndown, 0);
+}
+
+/* The grant of ask() came, and its page. */
+static void assert_granted(void)
+{
+	assert_int_equal(ranks[1].got, 1);
+	assert_true(ranks[1].has_pushed);
+	assert_int_equal(ranks[1].pushed[0], 'x');
+	assert_int_equal(ranks[1].pushed[8191], 'x');
+	assert_nothing_offered();
+}
+
+static void push__lands_where_it_was_asked_for(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	ask();
+	assert_int_equal(verbs(1)->peers[0].asked.used, 1);
+	assert_int_equal(verbs(0)->peers[1].offered.used, 1);
+	/* The requester has nothing to read: a write and a message of the home are all. */
+	fake_hold(verbs(1)->peers[0].id);
+	before = fake_posted;
+	assert_int_equal(grant(8192), 0);
+	poll_both();
+	assert_int_equal(fake_posted - before, 2);
+	assert_granted();
+	fake_let_go(verbs(1)->peers[0].id);
+	/* It knows enough to write the page back. */
+	memset(segment_page(ranks[1].space.alias, asked_page()), 'z', 8192);
+	assert_int_equal(ranks[1].t->ops->write(ranks[1].t, 0, asked_page(), 8192), 0);
+	poll_both();
+	assert_int_equal(segment_page(ranks[0].space.alias, asked_page())[8191], 'z');
+	assert_nothing_offered();
+}
+
+/* The home's page may be another's before the adapter has read it, and the block may be gone. */
+static void push__of_the_page_as_it_was_when_it_was_granted(void **state)
+{
+	(void)state;
+	ask();
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(grant(8192), 0);
+	memset(segment_page(ranks[0].space.alias, asked_page()), 'y', 8192);
+	fake_let_go(verbs(0)->peers[1].id);
+	poll_both();
+	assert_granted();
+}
+
+static void pull_instead(void)
+{
+	unsigned before = fake_posted;
+
+	assert_int_equal(grant(8192), 0);
+	/* The key of the block and the page are read. */
+	poll_both();
+	assert_int_equal(fake_posted - before, 3);
+	assert_granted();
+}
+
+static void push__not_where_the_place_is_of_another_length(void **state)
+{
+	(void)state;
+	expect(4096);
+	ask(); /* what is there already stays */
+	pull_instead();
+}
+
+static void push__not_to_whom_offers_nothing(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < VERBS_OFFERS; i++)
+		ranks[1].t->ops->expect(ranks[1].t, 0, granule_of(0, 100 + i), 4096);
+	assert_int_equal(verbs_offer_free(&verbs(1)->peers[0].asked), -1);
+	ask();
+	assert_int_equal(verbs(0)->peers[1].offered.used, 0);
+	for (unsigned i = 0; i < VERBS_OFFERS; i++) {
+		struct verbs_offer of = { 0 };
+
+		assert_true(
+			verbs_offer_take(&verbs(1)->peers[0].asked, granule_of(0, 100 + i), &of));
+		verbs_arena_put(&verbs(1)->pushed, (uint8_t *)(uintptr_t)of.addr, of.len_bytes);
+	}
+	pull_instead();
+}
+
+static void push__not_what_is_too_long(void **state)
+{
+	(void)state;
+	ranks[1].t->ops->expect(ranks[1].t, 0, granule_of(0, 32), 2 * VERBS_PUSH_MAX);
+	assert_nothing_offered();
+	ranks[1].t->ops->expect(ranks[1].t, 0, granule_of(0, 32), VERBS_PUSH_MAX);
+	assert_int_equal(verbs(1)->pushed.units_used, VERBS_PUSH_MAX >> GRANULE_SHIFT);
+}
+
+static void push__not_beyond_the_arena(void **state)
+{
+	uint8_t *piece[VERBS_PUSHED_BYTES / VERBS_PUSH_MAX];
+	size_t n = sizeof(piece) / sizeof(piece[0]);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		assert_non_null(piece[i] = verbs_arena_get(&verbs(1)->pushed, VERBS_PUSH_MAX));
+	ask();
+	assert_int_equal(verbs(1)->peers[0].asked.used, 0);
+	for (size_t i = 0; i < n; i++)
+		verbs_arena_put(&verbs(1)->pushed, piece[i], VERBS_PUSH_MAX);
+	pull_instead();
+}
+
+static void push__not_without_room_for_the_copy(void **state)
+{
+	uint8_t *piece[VERBS_ARENA_BYTES / VERBS_ARENA_LARGEST];
+	size_t n = sizeof(piece) / sizeof(piece[0]);
+
+	(void)state;
+	ask();
+	for (size_t i = 0; i < n; i++)
+		assert_non_null(piece[i] =
+					verbs_arena_get(&verbs(0)->staging, VERBS_ARENA_LARGEST));
+	assert_int_equal(grant(8192), 0);
+	for (size_t i = 0; i < n; i++)
+		verbs_arena_put(&verbs(0)->staging, piece[i], VERBS_ARENA_LARGEST);
+	poll_both();
+	assert_granted();
+}
+
+static void push__not_without_room_in_the_queue(void **state)
+{
+	struct verbs_peer *peer = &verbs(0)->peers[1];
+	unsigned before = peer->sends_free;
+
+	(void)state;
+	ask();
+	peer->sends_free = 1;
+	assert_int_equal(grant(8192), 0);
+	peer->sends_free += before - 1;
+	poll_both();
+	assert_granted();
+	assert_int_equal(peer->sends_free, before);
+}
+
+/* Then the grant waits its turn, without a copy that others could need the room of. */
+static void push__not_before_messages_that_wait(void **state)
+{
+	unsigned n = VERBS_WINDOW + 1;
+
+	(void)state;
+	ask();
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(send_nth(0, i, 1), 0);
+	assert_int_equal(verbs(0)->peers[1].nqueued, 1);
+	assert_int_equal(grant(8192), 0);
+	assert_int_equal(verbs(0)->staging.units_used, 0);
+	poll_both();
+	assert_int_equal(ranks[1].got, n + 1);
+	ranks[1].got = 1;
+	assert_granted();
+}
+
+static void push__not_without_a_credit(void **state)
+{
+	(void)state;
+	ask();
+	for (unsigned i = 0; i < VERBS_WINDOW; i++)
+		assert_int_equal(send_nth(0, i, 1), 0);
+	assert_int_equal(verbs(0)->peers[1].nqueued, 0);
+	assert_int_equal(verbs(0)->peers[1].credit.have, 0);
+	assert_int_equal(grant(8192), 0);
+	assert_int_equal(verbs(0)->staging.units_used, 0);
+	poll_both();
+	assert_int_equal(ranks[1].got, VERBS_WINDOW + 1);
+	ranks[1].got = 1;
+	assert_granted();
+}
+
+static void push__not_if_messages_go_by_copy(void **state)
+{
+	(void)state;
+	ask();
+	pull_instead();
+}
+
+/* Whatever the answer is, the place is free; to ask again offers again. */
+static void push__every_answer_ends_the_offer(void **state)
+{
+	static const enum msg_kind answer[] = { MSG_GRANT_S, MSG_GRANT_M, MSG_GRANT_ERROR };
+
+	(void)state;
+	for (unsigned i = 0; i < 3 * VERBS_OFFERS; i++) {
+		ask();
+		assert_int_equal(verbs(0)->peers[1].offered.used, 1);
+		/* Messages that are no answer, and one for another page, do not. */
+		assert_int_equal(send_about(0, MSG_INV, asked_page()), 0);
+		assert_int_equal(send_about(0, MSG_GRANT_M, asked_page() + 2), 0);
+		poll_both();
+		assert_int_equal(verbs(1)->peers[0].asked.used, 1);
+		assert_int_equal(send_about(0, answer[i % 3], asked_page()), 0);
+		poll_both();
+		assert_false(ranks[1].has_pushed);
+		assert_nothing_offered();
+	}
+}
+
+/* A request that is repeated offers what is offered. */
+static void push__asked_for_twice(void **state)
+{
+	(void)state;
+	ask();
+	ask();
+	assert_int_equal(verbs(1)->pushed.units_used, 2);
+	assert_int_equal(verbs(0)->peers[1].offered.used, 1);
+	assert_int_equal(grant(8192), 0);
+	poll_both();
+	assert_granted();
+}
+
+static void push__forgotten_with_its_block(void **state)
+{
+	(void)state;
+	ask();
+	ranks[0].t->ops->withdraw(ranks[0].t, 1, 1);
+	assert_int_equal(verbs(0)->peers[1].offered.used, 1);
+	ranks[0].t->ops->withdraw(ranks[0].t, 0, 1);
+	assert_int_equal(verbs(0)->peers[1].offered.used, 0);
+	/* The place is the requester's to keep until it has an answer. */
+	ranks[1].t->ops->withdraw(ranks[1].t, 0, 1);
+	assert_int_equal(verbs(1)->pushed.units_used, 2);
+	assert_int_equal(ranks[0].t->ops->expose(ranks[0].t, 0, BLOCK_BYTES), 0);
+	ask();
+	assert_int_equal(grant(8192), 0);
+	poll_both();
+	assert_granted();
+}
+
+/* A home that writes where it likes: what it says it wrote is not taken for a page. */
+static void refused(const struct verbs_offer *forged)
+{
+	const char *log;
+
+	verbs_offer_put(&verbs(0)->peers[1].offered, 0, forged);
+	capture_begin();
+	assert_int_equal(grant(forged->len_bytes), 0);
+	poll_both();
+	log = capture_end();
+	assert_non_null(strstr(log, "it says that it wrote a page where it was not asked to"));
+	assert_int_equal(ranks[1].got, 0);
+	assert_int_equal(ranks[1].ndown, 1);
+}
+
+static struct verbs_offer forged_offer(size_t len_bytes)
+{
+	return (struct verbs_offer){ .granule = asked_page(),
+				     .addr = (uintptr_t)verbs(1)->pushed.base,
+				     .rkey = verbs(1)->pushed_mr->rkey,
+				     .len_bytes = (uint32_t)len_bytes };
+}
+
+static void push__of_a_page_that_nobody_asked_for(void **state)
+{
+	struct verbs_offer forged = forged_offer(8192);
+
+	(void)state;
+	refused(&forged);
+}
+
+static void push__of_another_length_than_was_asked_for(void **state)
+{
+	struct verbs_offer forged = forged_offer(16384);
+
+	(void)state;
+	ask();
+	refused(&forged);
+}
+
+static void push__twice(void **state)
+{
+	struct verbs_offer forged = forged_offer(8192);
+
+	(void)state;
+	ask();
+	assert_int_equal(grant(8192), 0);
+	poll_both();
+	assert_granted();
+	ranks[1].got = 0;
+	refused(&forged);
+}
+
+static void push__to_a_place_that_makes_no_sense(void **state)
+{
+	struct msg m = { .kind = MSG_GETS, .slots = 1, .src = 1, .page = asked_page() };
+	struct verbs_offer forged = forged_offer(8192);
+	const char *log;
+
+	(void)state;
+	verbs_offer_tell(&m, VERBS_OFFERS, &forged);
+	assert_int_equal(ranks[1].t->ops->send(ranks[1].t, 0, &m), 0);
+	capture_begin();
+	poll_both();
+	log = capture_end();
+	assert_non_null(strstr(log, "it sent a message that makes no sense"));
+	assert_int_equal(ranks[0].got, 0);
+	assert_int_equal(ranks[0].ndown, 1);
+}
+
+/* The home's adapter may be writing still. */
+static void push__place_is_not_used_again_when_its_home_dies(void **state)
+{
+	(void)state;
+	ask();
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(grant(8192), 0);
+	verbs_mark_broken(verbs(1), 0, "this test says so");
+	poll_both();
+	assert_int_equal(ranks[1].ndown, 1);
+	assert_int_equal(verbs(1)->pushed.units_used, 2);
+	expect(8192);
+	assert_int_equal(verbs(1)->pushed.units_used, 2);
+	fake_let_go(verbs(0)->peers[1].id);
+	poll_both();
+	assert_int_equal(verbs(0)->staging.units_used, 0);
+}
+
+/* One that came before the end is delivered; one that came with it takes nothing along. */
+static void push__that_came_before_the_end(void **state)
+{
+	(void)state;
+	ask();
+	assert_int_equal(grant(8192), 0);
+	verbs_mark_broken(verbs(1), 0, "this test says so");
+	ranks[1].t->ops->poll(ranks[1].t, 64);
+	assert_int_equal(ranks[1].got, 1);
+	assert_true(ranks[1].has_pushed);
+	assert_int_equal(ranks[1].ndown, 1);
+	assert_int_equal(verbs(1)->pushed.units_used, 0);
+}
+
 static void write__more_than_the_arena_holds(void **state)
 {
 	struct transport *t = ranks[0].t;
@@ -731,7 +1119,9 @@ static int start_nth(unsigned kind, const char **what)
 {
 	struct transport *t = ranks[0].t;
 	static struct transport_fetch f;
-	struct msg grant = { .kind = MSG_GRANT_M, .slots = 1, .src = 1, .page = granule_of(1, 4) };
+	struct msg granted = {
+		.kind = MSG_GRANT_M, .slots = 1, .src = 1, .page = granule_of(1, 4)
+	};
 
 	f = fetch_of(0, granule_of(1, 0), 1, 1);
 	switch (kind) {
@@ -747,12 +1137,16 @@ static int start_nth(unsigned kind, const char **what)
 		return send_nth(0, 0, 1);
 	case 3:
 		*what = "a read of a granted page";
-		assert_int_equal(ranks[1].t->ops->push(ranks[1].t, 0, grant.page, 4096), 0);
-		return ranks[1].t->ops->send(ranks[1].t, 0, &grant);
+		assert_int_equal(ranks[1].t->ops->push(ranks[1].t, 0, granted.page, 4096), 0);
+		return ranks[1].t->ops->send(ranks[1].t, 0, &granted);
 	case 4:
 		*what = "a sign of life";
 		verbs(0)->beat_ns = 0;
 		return 0;
+	case 5:
+		*what = "a granted page";
+		ask();
+		return grant(8192);
 	default:
 		return -1;
 	}
@@ -884,6 +1278,27 @@ int main(void)
 						setup_without_atomics, teardown),
 		CONNECTED(send__in_order_beyond_all_credits),
 		CONNECTED(push__data_is_there_when_the_grant_is),
+		CONNECTED(push__lands_where_it_was_asked_for),
+		CONNECTED(push__of_the_page_as_it_was_when_it_was_granted),
+		CONNECTED(push__not_where_the_place_is_of_another_length),
+		CONNECTED(push__not_to_whom_offers_nothing),
+		CONNECTED(push__not_what_is_too_long),
+		CONNECTED(push__not_beyond_the_arena),
+		CONNECTED(push__not_without_room_for_the_copy),
+		CONNECTED(push__not_without_room_in_the_queue),
+		CONNECTED(push__not_before_messages_that_wait),
+		CONNECTED(push__not_without_a_credit),
+		cmocka_unit_test_setup_teardown(push__not_if_messages_go_by_copy,
+						setup_without_atomics, teardown),
+		CONNECTED(push__every_answer_ends_the_offer),
+		CONNECTED(push__asked_for_twice),
+		CONNECTED(push__forgotten_with_its_block),
+		CONNECTED(push__of_a_page_that_nobody_asked_for),
+		CONNECTED(push__of_another_length_than_was_asked_for),
+		CONNECTED(push__twice),
+		CONNECTED(push__to_a_place_that_makes_no_sense),
+		CONNECTED(push__place_is_not_used_again_when_its_home_dies),
+		CONNECTED(push__that_came_before_the_end),
 		CONNECTED(write__more_than_the_arena_holds),
 		CONNECTED(adapter_atomic__on_a_peers_memory),
 		CONNECTED(adapter_atomic__is_done_before_a_later_message),
