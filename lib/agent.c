@@ -56,10 +56,12 @@ int agent_poll(struct dsm *d)
 }
 
 /* One round of service; *again_ns: how soon the next is due even if nothing comes. */
-static enum served serve(struct dsm *d, uint64_t now_ns, uint64_t *again_ns)
+static enum served serve(struct dsm *d, uint64_t now_ns, bool look_for_faults, uint64_t *again_ns)
 {
-	int faults = faults_serve(d, now_ns), n; /* first: somebody stands still */
+	int faults = 0, n;
 
+	if (look_for_faults)
+		faults = faults_serve(d, now_ns); /* first: somebody stands still */
 	node_run_local(d);
 	n = agent_poll(d);
 	*again_ns = SLEEP_MAX_NS;
@@ -74,21 +76,30 @@ static enum served serve(struct dsm *d, uint64_t now_ns, uint64_t *again_ns)
 	return faults > 0 ? FAULTS : n > 0 || *again_ns == 0 ? WORK : NOTHING;
 }
 
-/* True: somebody has kicked the agent. */
-static bool sleep_for(struct dsm *d, uint64_t ns)
+/* What has something, of what the agent sleeps on. */
+#define WOKEN_BY_KICK      1u
+#define WOKEN_BY_FAULT     2u
+#define WOKEN_BY_TRANSPORT 4u
+
+static unsigned sleep_for(struct dsm *d, uint64_t ns)
 {
 	struct timespec ts = { .tv_sec = (time_t)(ns / 1000000000u),
 			       .tv_nsec = (long)(ns % 1000000000u) };
 	struct epoll_event events[4];
-	bool kicked = false;
+	unsigned woken = 0;
 	uint64_t count;
 	int n;
 
 	n = epoll_pwait2(d->epoll_fd, events, 4, &ts, NULL);
-	for (int i = 0; i < n; i++)
-		if (events[i].data.fd == d->wake_fd)
-			kicked = read(d->wake_fd, &count, sizeof(count)) > 0;
-	return kicked;
+	for (int i = 0; i < n; i++) {
+		if (events[i].data.fd == d->pager->fd)
+			woken |= WOKEN_BY_FAULT;
+		else if (events[i].data.fd == d->transport->fd)
+			woken |= WOKEN_BY_TRANSPORT;
+		else if (read(d->wake_fd, &count, sizeof(count)) > 0)
+			woken |= WOKEN_BY_KICK;
+	}
+	return woken;
 }
 
 /* Lock held. Others' arrival at a barrier wakes the agent only where this rank has arrived too:
@@ -101,18 +112,16 @@ static void doze(struct dsm *d)
 
 void agent_heed(struct dsm *d)
 {
-	if (d->pollers || !d->agent_asleep)
-		return;
 	doze(d);
 	/* What came between the last look and now has woken nobody. */
-	while (d->transport->ops->pending(d->transport))
-		agent_poll(d);
+	if (d->transport->ops->pending(d->transport))
+		agent_kick(d);
 }
 
-/* Lock held on entry and return. True: kicked. */
-static bool agent_sleep(struct dsm *d, uint64_t ns)
+/* Lock held on entry and return. Returns what has woken it. */
+static unsigned agent_sleep(struct dsm *d, uint64_t ns)
 {
-	bool kicked = false;
+	unsigned woken = WOKEN_BY_FAULT; /* if it does not sleep at all: who knows */
 
 	d->agent_asleep = true;
 	if (d->pollers == 0)
@@ -120,13 +129,13 @@ static bool agent_sleep(struct dsm *d, uint64_t ns)
 	/* A message that came before sleep(true) has woken nobody. */
 	if (!d->transport->ops->pending(d->transport) || d->pollers) {
 		node_unlock(d);
-		kicked = sleep_for(d, ns);
+		woken = sleep_for(d, ns);
 		node_lock(d);
 	}
 	d->agent_asleep = false;
-	if (d->pollers == 0)
-		d->transport->ops->sleep(d->transport, false);
-	return kicked;
+	d->transport->ops->sleep(d->transport, false);
+	d->transport->ready |= woken & WOKEN_BY_TRANSPORT;
+	return woken;
 }
 
 /* Let others run if they want to; returns the time. */
@@ -219,15 +228,16 @@ static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
 	uint64_t until = 0, wanted_until = 0, again_ns, now = clock_ns();
+	unsigned woken = WOKEN_BY_FAULT;
 	enum served served;
-	bool kicked;
 
 	is_agent = true;
 	prctl(PR_SET_NAME, "dsm-agent");
 	ask_for_short_slices();
 	node_lock(d);
 	while (!d->stop) {
-		served = serve(d, now, &again_ns);
+		served = serve(d, now, woken & WOKEN_BY_FAULT, &again_ns);
+		woken = WOKEN_BY_FAULT; /* while it polls, who knows */
 		if (served != NOTHING)
 			until = poll_until(d, now);
 		if (until < d->busy_until_ns)
@@ -247,9 +257,9 @@ static void *agent_main(void *arg)
 		}
 		if (again_ns && (now >= until || others_poll(d, again_ns, now < wanted_until) ||
 				 !agent_may_poll(d, now))) {
-			kicked = agent_sleep(d, again_ns);
+			woken = agent_sleep(d, again_ns);
 			now = clock_ns();
-			if (kicked)
+			if (woken & WOKEN_BY_KICK)
 				until = poll_until(d, now);
 			continue;
 		}

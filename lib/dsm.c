@@ -339,20 +339,17 @@ static void print_stats(struct dsm *d)
 {
 	struct waiter w = WAITER_INIT;
 	struct stats sum = d->stats;
-	bool wait = false;
+	int err = 0;
 
 	node_lock(d);
 	if (d->parts_complete < d->size - 1) {
 		d->parts_waiter = &w;
-		wait = true;
+		err = waiter_wait(d, &w, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
+		d->parts_waiter = NULL;
 	}
 	node_unlock(d);
-	if (wait && waiter_wait(d, &w, node_deadline(DSM_FOREVER, d->settings.timeout_ms)) < 0) {
-		node_lock(d);
-		d->parts_waiter = NULL;
-		node_unlock(d);
+	if (err < 0)
 		log_warn("statistics of %u ranks only", d->parts_complete + 1);
-	}
 	for (unsigned r = 1; r < d->size; r++)
 		stats_sum(&sum, &d->parts[r]);
 	stats_print(&sum, d->parts_complete + 1);

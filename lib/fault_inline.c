@@ -130,9 +130,9 @@ static void wait_for_change(struct dsm *d, const struct pager_fault *f, uint32_t
 	uint32_t *word = pager_wait_word(d->pager, f->granule);
 
 	keep_agent_awake(d);
-	node_unlock(d);
 	if (d->spin_ns && d->size > 1 && !d->crowded)
 		waiter_poll(d, word, ticket, clock_ns() + d->spin_ns);
+	node_unlock(d);
 	/* Asleep it is like a thread that the kernel lets wait: its clock stands still. */
 	fault_leave(d, f->tid);
 	if (__atomic_load_n(word, __ATOMIC_ACQUIRE) == ticket)

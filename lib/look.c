@@ -35,10 +35,7 @@ int node_look(struct dsm *d, uint64_t page, uint64_t *grant)
 						.ctx = look };
 	err = d->transport->ops->fetch(d->transport, &look->fetch);
 	if (err == 1) {
-		node_unlock(d);
-		(void)waiter_wait(d, &look->waiter, clock_ns() + LOOK_NS);
-		node_lock(d);
-		if (!waiter_is_done(&look->waiter)) {
+		if (waiter_wait(d, &look->waiter, clock_ns() + LOOK_NS) < 0) {
 			look->abandoned = true;
 			return -ETIMEDOUT;
 		}

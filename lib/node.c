@@ -327,12 +327,10 @@ int node_wait_end(struct dsm *d, struct page_wait *w, uint64_t deadline_ns)
 {
 	int err;
 
-	node_unlock(d);
 	err = waiter_wait(d, &w->waiter, deadline_ns);
-	node_lock(d);
 	/* Not before: until now the page is kept for this thread (page_awaited). */
 	node_wait_cancel(d, w);
-	return err < 0 && !waiter_is_done(&w->waiter) ? err : w->waiter.result;
+	return err < 0 ? err : w->waiter.result;
 }
 
 int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame)

@@ -135,8 +135,19 @@ static inline void node_lock(struct dsm *d)
 	pthread_mutex_lock(&d->lock);
 }
 
+/* Lock held, the agent asleep: have it woken by what matters from now on. For node_unlock(). */
+void agent_heed(struct dsm *d);
+
+/*
+ * Whoever lets go of the lock leaves nothing behind that nobody would notice: while the agent
+ * sleeps and no thread polls, what comes, and the end of what was started, wakes the agent. So a
+ * call may start what it likes, and none needs to be told of until it lets go: a thread that polls
+ * for its own operations, as most do, has the agent sleep on.
+ */
 static inline void node_unlock(struct dsm *d)
 {
+	if (d->agent_asleep && !d->pollers && !d->transport->ops->watches(d->transport))
+		agent_heed(d);
 	pthread_mutex_unlock(&d->lock);
 }
 
@@ -182,7 +193,7 @@ uint64_t node_deadline(int timeout_ms, uint64_t fallback_ms);
  * message each what others have. What is here or on its way is left alone. Lock held. */
 void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write);
 
-/* Wait for a page's next change of state. Lock held, released meanwhile, held again.
+/* Wait for a page's next change of state. Lock held, let go meanwhile, held again.
  * 0, -ETIMEDOUT, or what ops->fail() said; *blame is then the rank. */
 int node_wait_page(struct dsm *d, uint64_t page, uint64_t deadline_ns, unsigned *blame);
 /* The same in two steps, for what may answer, or fail, before the asking returns: begin, ask, then
@@ -215,9 +226,6 @@ int agent_start(struct dsm *d);
 void agent_stop(struct dsm *d);
 /* Wake the agent if it sleeps: there is work that it does not see. Nothing to do in the agent. */
 void agent_kick(struct dsm *d);
-/* Lock held. If the agent sleeps and nobody polls in its place, have it woken by what matters from
- * now on: nobody polls any more, or this rank has arrived at a barrier. */
-void agent_heed(struct dsm *d);
 /* Is polling worth the while, or does somebody else want the agent's processor? Any thread. */
 bool agent_may_poll(const struct dsm *d, uint64_t now_ns);
 /* Serve what has arrived, if anything; lock held. */

@@ -86,12 +86,8 @@ static int ask_root(struct dsm *d, struct msg_region *m, struct region_call *c, 
 	cds_list_add_tail(&c->link, &d->regions.calls);
 	node_send(d, 0, (struct msg *)m);
 	node_run_local(d);
-	node_unlock(d);
 	err = waiter_wait(d, &c->waiter, deadline);
-	if (err == 0)
-		return c->waiter.result;
-	node_lock(d);
-	if (waiter_is_done(&c->waiter)) {
+	if (err == 0) {
 		err = c->waiter.result;
 	} else {
 		cds_list_del(&c->link);

@@ -89,17 +89,16 @@ static int ask(struct dsm *d, uint64_t offset, const struct remote_atomic *a, bo
 				  (by_adapter ? MSG_BY_ADAPTER : 0),
 			 .page = offset >> GRANULE_SHIFT,
 			 .word = { asked.id, offset, a->operand, a->expected } };
+	int err;
 
 	if (rankset_has(&d->down, home))
 		return died(d, home, offset);
 	cds_list_add_tail(&asked.link, &d->atomics);
 	node_send(d, home, &m);
 	node_run_local(d);
-	node_unlock(d);
-	(void)waiter_wait(d, &asked.waiter, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
-	node_lock(d);
+	err = waiter_wait(d, &asked.waiter, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
 	cds_list_del(&asked.link);
-	if (!waiter_is_done(&asked.waiter))
+	if (err < 0)
 		return error_set(ETIMEDOUT,
 				 "rank %u has not answered an atomic on %p in %llu ms; whether it "
 				 "was done is not known",
@@ -209,10 +208,8 @@ static int await_posted(struct dsm *d, struct posted *w, uint64_t *result)
 	void *at = address(d, w->op.offset);
 	int err;
 
-	node_unlock(d);
-	(void)waiter_wait(d, &w->waiter, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
-	node_lock(d);
-	if (!waiter_is_done(&w->waiter)) {
+	err = waiter_wait(d, &w->waiter, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
+	if (err < 0) {
 		w->abandoned = true;
 		return error_set(ETIMEDOUT,
 				 "the adapter of rank %u has not answered an atomic on %p in %llu "

@@ -39,7 +39,6 @@ struct transport_shm {
 	unsigned next; /* rank whose ring is looked at first, so that all get their turn */
 	unsigned polls; /* since the last look at the events */
 	bool asleep; /* between sleep(true) and sleep(false) */
-	bool look; /* the epoll fd may have something */
 	uint32_t nbroken; /* atomic: peers that are broken and not yet down */
 };
 
@@ -63,6 +62,7 @@ int shm_send(struct transport *t, unsigned rank, const struct msg *m);
 int shm_poll(struct transport *t, int budget);
 bool shm_pending(struct transport *t);
 void shm_sleep(struct transport *t, bool asleep);
+bool shm_watches(const struct transport *t);
 
 /* Send what has waited for room in a peer's ring, as far as there is some. */
 void shm_flush(struct transport_shm *s, unsigned rank);

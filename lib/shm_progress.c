@@ -183,7 +183,7 @@ static int look_at_events(struct transport_shm *s)
 	struct epoll_event events[EVENTS_MAX];
 	int nevents, n = 0;
 
-	s->look = false;
+	s->base.ready = false;
 	s->polls = 0;
 	nevents = epoll_wait(s->base.fd, events, EVENTS_MAX, 0);
 	for (int i = 0; i < nevents; i++)
@@ -191,7 +191,7 @@ static int look_at_events(struct transport_shm *s)
 			n += control_event(s, events[i].data.u32);
 	/* EINTR, or there may be more: next time. */
 	if (nevents < 0 || nevents == EVENTS_MAX)
-		s->look = true;
+		s->base.ready = true;
 	return n;
 }
 
@@ -309,7 +309,7 @@ int shm_poll(struct transport *t, int budget)
 	int n;
 
 	n = serve_pending(s, budget);
-	if (s->asleep || s->look || ++s->polls >= POLLS_PER_LOOK)
+	if (s->asleep || s->base.ready || ++s->polls >= POLLS_PER_LOOK)
 		n += look_at_events(s);
 	if (__atomic_load_n(&s->nbroken, __ATOMIC_RELAXED))
 		n += end_broken(s);
@@ -336,7 +336,12 @@ void shm_sleep(struct transport *t, bool asleep)
 		return;
 	}
 	/* The eventfd may have been written meanwhile, or a peer have ended. */
-	s->look = s->look || s->asleep;
+	t->ready = t->ready || s->asleep;
 	s->asleep = false;
 	shm_box_stir(s->box);
+}
+
+bool shm_watches(const struct transport *t)
+{
+	return ((const struct transport_shm *)t)->asleep;
 }

@@ -33,31 +33,30 @@ static void leave(struct dsm *d)
 	node_unlock(d);
 }
 
-/* Withdraw a wait. True: it has ended, or is given up. False: the home answers first. */
+/* Withdraw a wait. True: it is given up. False: the home answers first. */
 static bool withdraw(struct dsm *d, struct sync_call *c)
 {
-	bool ended = true;
+	bool ended = sync_cancel(d->sync, &c->wait) == 0;
 
-	node_lock(d);
-	if (!waiter_is_done(&c->waiter)) {
-		ended = sync_cancel(d->sync, &c->wait) == 0;
-		if (ended)
-			waiter_complete(&c->waiter, c->wait.result);
-	}
-	leave(d);
+	if (ended)
+		waiter_complete(&c->waiter, c->wait.result);
+	node_run_local(d);
 	return ended;
 }
 
-/* Wait for what began with 1. At the deadline the wait is withdrawn, which the home may have to
- * confirm; a home that does not answer that in time either is given up. */
-static int finish(struct dsm *d, struct sync_call *c, uint64_t deadline_ns)
+/* The end of a call that began with err; 1: it is to be waited for. At the deadline the wait is
+ * withdrawn, which the home may have to confirm; a home that does not answer that in time either is
+ * given up. Lets go of the lock. */
+static int finish(struct dsm *d, struct sync_call *c, int err, uint64_t deadline_ns)
 {
-	while (waiter_wait(d, &c->waiter, deadline_ns) < 0) {
-		if (withdraw(d, c))
-			break;
-		deadline_ns = node_deadline(DSM_FOREVER, d->settings.timeout_ms);
+	node_run_local(d);
+	if (err == 1) {
+		while (waiter_wait(d, &c->waiter, deadline_ns) < 0 && !withdraw(d, c))
+			deadline_ns = node_deadline(DSM_FOREVER, d->settings.timeout_ms);
+		err = c->waiter.result;
 	}
-	return c->waiter.result;
+	node_unlock(d);
+	return err;
 }
 
 /* Put a failure into words. */
@@ -92,17 +91,6 @@ static int explain(const struct dsm *d, int err, const struct sync_call *c, cons
  * Locks
  */
 
-static int lock_begin(struct dsm *d, uint64_t key, struct sync_call *c, bool try_only)
-{
-	int err;
-
-	call_init(c);
-	node_lock(d);
-	err = sync_lock(d->sync, key, &c->wait, try_only);
-	leave(d);
-	return err;
-}
-
 static unsigned lock_holder(struct dsm *d, uint64_t key)
 {
 	unsigned holder;
@@ -117,14 +105,16 @@ static int lock(struct dsm *d, const volatile void *name, bool try_only, uint64_
 {
 	uint64_t key = (uintptr_t)name, start = clock_ns();
 	struct sync_call c;
-	int err = lock_begin(d, key, &c, try_only);
+	int begun, err;
 
-	if (err == 0)
+	call_init(&c);
+	node_lock(d);
+	begun = sync_lock(d->sync, key, &c.wait, try_only);
+	err = finish(d, &c, begun, deadline_ns);
+	if (begun == 0)
 		stats_inc(&d->stats.pub.lock_acquires_local);
-	else if (err == 1) {
-		err = finish(d, &c, deadline_ns);
+	else if (begun == 1)
 		__atomic_store_n(&d->lock_moved, err == 0, __ATOMIC_RELAXED);
-	}
 	if (err < 0)
 		return explain(d, err, &c, "lock", name, lock_holder(d, key));
 	stats_inc(&d->stats.pub.lock_acquires);
@@ -181,11 +171,10 @@ static int barrier(struct dsm *d, bool last, unsigned *blame)
 	call_init(&c);
 	node_lock(d);
 	err = sync_barrier(d->sync, &c.wait, last);
-	if (err == 1)
-		agent_heed(d);
-	leave(d);
-	if (err == 1)
-		err = finish(d, &c, deadline);
+	/* Others' arrivals matter from now on: see doze() in agent.c. */
+	if (err == 1 && d->agent_asleep)
+		d->transport->ops->sleep(d->transport, false);
+	err = finish(d, &c, err, deadline);
 	*blame = c.wait.blame;
 	switch (err) {
 	case -EHOSTDOWN:
@@ -228,17 +217,15 @@ static int cond_wait(struct dsm *d, const volatile void *cond, const volatile vo
 		     uint64_t deadline_ns)
 {
 	struct sync_call c;
-	int err, lock_err;
+	int begun, err, lock_err;
 
 	error_clear();
 	call_init(&c);
 	node_lock(d);
-	err = sync_cond_wait(d->sync, (uintptr_t)cond, (uintptr_t)lock_name, &c.wait);
-	leave(d);
-	if (err == -EPERM)
+	begun = sync_cond_wait(d->sync, (uintptr_t)cond, (uintptr_t)lock_name, &c.wait);
+	err = finish(d, &c, begun, deadline_ns);
+	if (begun == -EPERM)
 		return explain(d, err, &c, "lock", lock_name, WIRE_NO_RANK);
-	if (err == 1)
-		err = finish(d, &c, deadline_ns);
 	if (err == -EHOSTDOWN)
 		return explain(d, err, &c, "condition variable", cond, WIRE_NO_RANK);
 	lock_err =
@@ -270,9 +257,7 @@ static int cond_signal(struct dsm *d, const volatile void *cond, bool all)
 	call_init(&c);
 	node_lock(d);
 	err = sync_cond_signal(d->sync, (uintptr_t)cond, all, &c.wait);
-	leave(d);
-	if (err == 1)
-		err = finish(d, &c, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
+	err = finish(d, &c, err, node_deadline(DSM_FOREVER, d->settings.timeout_ms));
 	if (err == -ETIMEDOUT)
 		return error_set(ETIMEDOUT,
 				 "condition variable %p: its home, rank %u, did not confirm the "
@@ -301,18 +286,11 @@ enum sem_op { SEM_SET, SEM_POST, SEM_WAIT, SEM_TRY };
 static int sem_begin(struct dsm *d, uint64_t key, enum sem_op op, uint32_t value,
 		     struct sync_call *c)
 {
-	int err;
-
-	call_init(c);
-	node_lock(d);
 	if (op == SEM_SET)
-		err = sync_sem_set(d->sync, key, value, &c->wait);
-	else if (op == SEM_POST)
-		err = sync_sem_post(d->sync, key, &c->wait);
-	else
-		err = sync_sem_wait(d->sync, key, &c->wait, op == SEM_TRY);
-	leave(d);
-	return err;
+		return sync_sem_set(d->sync, key, value, &c->wait);
+	if (op == SEM_POST)
+		return sync_sem_post(d->sync, key, &c->wait);
+	return sync_sem_wait(d->sync, key, &c->wait, op == SEM_TRY);
 }
 
 static int sem(struct dsm *d, const volatile void *name, enum sem_op op, uint32_t value,
@@ -322,9 +300,10 @@ static int sem(struct dsm *d, const volatile void *name, enum sem_op op, uint32_
 	int err;
 
 	error_clear();
+	call_init(&c);
+	node_lock(d);
 	err = sem_begin(d, (uintptr_t)name, op, value, &c);
-	if (err == 1)
-		err = finish(d, &c, deadline_ns);
+	err = finish(d, &c, err, deadline_ns);
 	return explain(d, err, &c, "semaphore", name, WIRE_NO_RANK);
 }
 

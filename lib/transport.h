@@ -120,10 +120,14 @@ struct transport_ops {
 	int (*poll)(struct transport *t, int budget);
 	/* Is there anything for poll()? Cheap, lock-free, any thread. */
 	bool (*pending)(struct transport *t);
-	/* From now on (asleep) arrivals make fd readable, or (not asleep) they need not. After
-	 * sleep(true), check pending() once more before sleeping; also when it is called again
-	 * since `drowsy` has changed. */
+	/* From now on (asleep) arrivals make fd readable, and so do those ends of own operations
+	 * that somebody waits for; or (not asleep) they need not. After sleep(true), check
+	 * pending() once more before sleeping; also when it is called again since `drowsy` or
+	 * watches() has changed. */
 	void (*sleep)(struct transport *t, bool asleep);
+	/* True from sleep(true) to sleep(false), unless something was started meanwhile whose end
+	 * would not make fd readable: then sleep(true) is due again. */
+	bool (*watches)(const struct transport *t);
 	/* For a sentence: between which addresses messages to a rank travel. False: within this
 	 * host. NULL: always so. */
 	bool (*addresses)(struct transport *t, unsigned rank, const char **own, const char **peer);
@@ -135,6 +139,7 @@ struct transport {
 	const struct transport_ops *ops;
 	int fd; /* an epoll fd or eventfd: readable when poll() has something to do */
 	bool drowsy; /* of sleep(true): messages that can wait need not make fd readable */
+	bool ready; /* fd has been seen readable: poll() is to look why, and clears this */
 };
 
 /* The transport that the settings ask for: transport_mux.c. */

@@ -248,9 +248,13 @@ static int mux_poll(struct transport *t, int budget)
 	struct transport_mux *m = mux_of(t);
 	int n = 0;
 
-	for (int i = 0; i < WAYS; i++)
-		if (m->way[i])
-			n += m->way[i]->ops->poll(m->way[i], budget);
+	for (int i = 0; i < WAYS; i++) {
+		if (!m->way[i])
+			continue;
+		m->way[i]->ready |= t->ready;
+		n += m->way[i]->ops->poll(m->way[i], budget);
+	}
+	t->ready = false;
 	return n;
 }
 
@@ -274,6 +278,16 @@ static void mux_sleep(struct transport *t, bool asleep)
 		m->way[i]->drowsy = t->drowsy;
 		m->way[i]->ops->sleep(m->way[i], asleep);
 	}
+}
+
+static bool mux_watches(const struct transport *t)
+{
+	const struct transport_mux *m = (const struct transport_mux *)t;
+
+	for (int i = 0; i < WAYS; i++)
+		if (m->way[i] && !m->way[i]->ops->watches(m->way[i]))
+			return false;
+	return true;
 }
 
 static void mux_destroy(struct transport *t)
@@ -305,6 +319,7 @@ static const struct transport_ops mux_ops = {
 	.poll = mux_poll,
 	.pending = mux_pending,
 	.sleep = mux_sleep,
+	.watches = mux_watches,
 	.addresses = mux_addresses,
 	.destroy = mux_destroy,
 };

@@ -204,7 +204,7 @@ static int shm_connect_op(struct transport *t, const struct rankset *peers, cons
 	/* Everybody is here: nobody else gets in. */
 	close(s->self.listen_fd);
 	s->self.listen_fd = -1;
-	s->look = true;
+	s->base.ready = true;
 	return rc;
 }
 
@@ -253,6 +253,7 @@ static const struct transport_ops shm_ops = {
 	.poll = shm_poll,
 	.pending = shm_pending,
 	.sleep = shm_sleep,
+	.watches = shm_watches,
 	.destroy = shm_destroy,
 };
 

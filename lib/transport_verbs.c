@@ -3,8 +3,8 @@
  * The transport between hosts, by RDMA verbs: beginning and end. verbs_internal.h says how it is
  * made up.
  *
- * One device, chosen by verbs_device.c; one reliable connection to each peer, by librdmacm; one
- * completion queue for all. Memory is registered when there is a peer to reach it, so a rank that
+ * One device, chosen by verbs_device.c; one reliable connection to each peer, by librdmacm; two
+ * completion queues for all. Memory is registered when there is a peer to reach it, so a rank that
  * turns out to have none pays for nothing but a listener.
  *
  * A rank that does remote atomics by adapter has a connection to itself too, for its own and for
@@ -60,18 +60,18 @@ static int verbs_connect_op(struct transport *t, const struct rankset *peers, co
 		rc = watch(v, v->events->fd);
 	if (!rc && v->channel)
 		rc = watch(v, v->channel->fd);
-	v->look = true;
+	v->base.ready = true;
 	return rc;
 }
 
 static int verbs_expose_op(struct transport *t, uint64_t block, uint64_t len_bytes)
 {
-	return verbs_of(t)->cq ? verbs_expose(t, block, len_bytes) : 0;
+	return verbs_has_queues(verbs_of(t)) ? verbs_expose(t, block, len_bytes) : 0;
 }
 
 static void verbs_withdraw_op(struct transport *t, uint64_t first_block, uint64_t nblocks)
 {
-	if (verbs_of(t)->cq)
+	if (verbs_has_queues(verbs_of(t)))
 		verbs_withdraw(t, first_block, nblocks);
 }
 
@@ -112,7 +112,7 @@ static void verbs_destroy(struct transport *t)
 {
 	struct transport_verbs *v = verbs_of(t);
 
-	if (v->cq)
+	if (verbs_has_queues(v))
 		verbs_leave(v);
 	for (unsigned r = 0; r <= v->p.size; r++)
 		destroy_id(v->peers[r].id);
@@ -150,6 +150,7 @@ static const struct transport_ops verbs_ops = {
 	.poll = verbs_poll,
 	.pending = verbs_pending,
 	.sleep = verbs_sleep,
+	.watches = verbs_watches,
 	.addresses = verbs_addresses,
 	.destroy = verbs_destroy,
 };

@@ -73,8 +73,8 @@ static int create_pair(struct transport_verbs *v, struct rdma_cm_id *id, unsigne
 		       unsigned receives, unsigned inline_bytes)
 {
 	uint8_t exponent = ack_exponent(v->p.settings->timeout_ms);
-	struct ibv_qp_init_attr attr = { .send_cq = v->cq,
-					 .recv_cq = v->cq,
+	struct ibv_qp_init_attr attr = { .send_cq = v->ended.cq,
+					 .recv_cq = v->arrived.cq,
 					 .cap = { .max_send_wr = sends,
 						  .max_recv_wr = receives,
 						  .max_send_sge = 1,

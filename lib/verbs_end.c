@@ -37,7 +37,7 @@ void verbs_mark_broken(struct transport_verbs *v, unsigned rank, const char *fmt
 	}
 	peer->broken = true;
 	v->nbroken++;
-	__atomic_store_n(&v->work, 1, __ATOMIC_RELEASE);
+	verbs_note_work(v);
 	log_error("closing the connection from %s to rank %u at %s: %s", v->device.addr_text, rank,
 		  peer->address, text);
 }
@@ -157,7 +157,7 @@ static void ended(struct transport_verbs *v, unsigned rank)
 		return;
 	peer->broken = true;
 	v->nbroken++;
-	__atomic_store_n(&v->work, 1, __ATOMIC_RELEASE);
+	verbs_note_work(v);
 }
 
 void verbs_look_at_events(struct transport_verbs *v)

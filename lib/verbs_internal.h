@@ -10,8 +10,14 @@
  * also when nobody waits for it any more. What has to wait, for room in the send queue or in an
  * arena, or to learn where a block lies, waits in order in its peer's list.
  *
- * All but pending() runs under the node's lock. Below it, cq_lock guards the completion queue and
- * what was taken out of it and not yet looked at.
+ * There are two completion queues. One is for what comes: while nobody polls, its next completion
+ * wakes the agent. The other is for what this rank has started: mostly the thread that started it
+ * polls, so it wakes somebody only if nobody polls and the end of something is waited for. Sends
+ * and writes are not waited for: who needs their room takes them out. That they failed shows at
+ * once nevertheless, since the adapter then gives back all receives of the connection.
+ *
+ * All but pending() runs under the node's lock. Below it, cq_lock guards the completion queues and
+ * what was taken out of them and not yet looked at.
  */
 #ifndef DSM_VERBS_INTERNAL_H
 #define DSM_VERBS_INTERNAL_H
@@ -111,6 +117,12 @@ struct verbs_queued {
 	uint64_t slot[MSG_SLOTS_MAX * MSG_SLOT_BYTES / sizeof(uint64_t)];
 };
 
+/* A completion queue. */
+struct verbs_queue {
+	struct ibv_cq *cq;
+	bool armed; /* its next completion will make the channel readable, or one has */
+};
+
 enum verbs_state { VERBS_ABSENT, VERBS_UP, VERBS_DOWN };
 
 struct verbs_peer {
@@ -157,7 +169,8 @@ struct transport_verbs {
 	struct rankset connected; /* or to be */
 	struct ibv_pd *pd;
 	struct ibv_comp_channel *channel;
-	struct ibv_cq *cq;
+	struct verbs_queue arrived; /* messages */
+	struct verbs_queue ended; /* own operations */
 	int kick_fd; /* readable: poll() has left something */
 	uint64_t digest[2];
 	struct verbs_peer *peers; /* by rank; one more: verbs_self() */
@@ -193,9 +206,11 @@ struct transport_verbs {
 	struct cds_list_head done; /* fetches that are complete and not told */
 	struct rankset stirred; /* peers that may have something to be done */
 	uint32_t nbroken;
+	unsigned nexpected; /* operations under way whose end somebody waits for */
+	uint32_t expects; /* atomic: there are some, or some that wait for room */
 	uint32_t work; /* atomic: poll() has something to do that is in no queue of the adapter */
 	bool asleep;
-	bool look; /* the descriptors may have something */
+	bool watching; /* see verbs_watches() */
 	uint64_t look_ns; /* when to look at them at the latest */
 	uint64_t beat_ns;
 	/* while a message is delivered: the data that came with it */
@@ -222,6 +237,12 @@ static inline struct transport_verbs *verbs_of(struct transport *t)
 static inline bool verbs_is_down(const struct transport_verbs *v, unsigned rank)
 {
 	return rank >= v->p.size || v->peers[rank].state != VERBS_UP || v->peers[rank].broken;
+}
+
+/* Is there a peer, or has there been? */
+static inline bool verbs_has_queues(const struct transport_verbs *v)
+{
+	return v->arrived.cq && v->ended.cq;
 }
 
 /* The connection of this rank to itself, which carries atomics alone. It is in no set of ranks. */
@@ -310,8 +331,15 @@ int verbs_post_receive(struct transport_verbs *v, unsigned rank, unsigned slot);
 int verbs_poll(struct transport *t, int budget);
 bool verbs_pending(struct transport *t);
 void verbs_sleep(struct transport *t, bool asleep);
+bool verbs_watches(const struct transport *t);
 /* Take what the adapter has completed, without an upcall; returns the number. */
 unsigned verbs_reap(struct transport_verbs *v);
+/* Somebody waits for the end of an own operation, or for the room that it makes. */
+void verbs_expect(struct transport_verbs *v);
+/* Does somebody wait for the end of this one? */
+bool verbs_is_expected(const struct transport_verbs *v, const struct verbs_op *op);
+/* There is something for poll() that is in no queue of the adapter. */
+void verbs_note_work(struct transport_verbs *v);
 
 /* verbs_deliver.c: the upcalls; each returns their number. */
 int verbs_tell_done(struct transport_verbs *v);

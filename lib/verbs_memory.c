@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the RDMA transport needs once for all connections: registered memory for messages, landing
- * and staging, and the completion queue.
+ * and staging, and the completion queues.
  *
  * All registered memory is counted here against the limit on locked memory.
  */
@@ -126,20 +126,10 @@ static int create_pushed(struct transport_verbs *v)
 	return rc;
 }
 
-/* One queue for all: every work request of every connection may complete before it is looked at. */
-static int create_queue(struct transport_verbs *v)
+static int create_channel(struct transport_verbs *v)
 {
-	unsigned most = (v->device.completions_max - 2 * VERBS_SELF_SENDS) / v->npeers, entries;
 	int flags;
 
-	v->sends = VERBS_SENDS < v->device.sends_max ? VERBS_SENDS : v->device.sends_max;
-	if (v->sends + VERBS_RECEIVES > most)
-		v->sends = most > VERBS_RECEIVES ? most - VERBS_RECEIVES : 0;
-	if (v->sends < VERBS_SENDS_MIN)
-		return error_set(ENOSPC,
-				 "RDMA device %s has completion queues of %u entries, too few for "
-				 "%u peers",
-				 v->device.name, v->device.completions_max, v->npeers);
 	v->channel = ibv_create_comp_channel(v->context);
 	if (!v->channel)
 		return error_set_sys(errno, "RDMA device %s has no completion channel",
@@ -147,12 +137,39 @@ static int create_queue(struct transport_verbs *v)
 	flags = fcntl(v->channel->fd, F_GETFL);
 	if (flags < 0 || fcntl(v->channel->fd, F_SETFL, flags | O_NONBLOCK))
 		return error_set_sys(errno, "cannot make a completion channel non-blocking");
-	entries = v->npeers * (v->sends + VERBS_RECEIVES) + 2 * VERBS_SELF_SENDS;
-	v->cq = ibv_create_cq(v->context, (int)entries, NULL, v->channel, 0);
-	if (!v->cq)
+	return 0;
+}
+
+static int create_queue(struct transport_verbs *v, struct verbs_queue *q, unsigned entries)
+{
+	q->cq = ibv_create_cq(v->context, (int)entries, NULL, v->channel, 0);
+	if (!q->cq)
 		return error_set_sys(errno, "RDMA device %s has no completion queue of %u entries",
 				     v->device.name, entries);
 	return 0;
+}
+
+/* Two queues for all peers: every work request may complete before any is looked at. */
+static int create_queues(struct transport_verbs *v)
+{
+	unsigned self = 2 * VERBS_SELF_SENDS, max = v->device.completions_max, most;
+	int rc;
+
+	most = max > self ? (max - self) / v->npeers : 0;
+	v->sends = VERBS_SENDS < v->device.sends_max ? VERBS_SENDS : v->device.sends_max;
+	if (v->sends > most)
+		v->sends = most;
+	if (v->sends < VERBS_SENDS_MIN || most < VERBS_RECEIVES)
+		return error_set(ENOSPC,
+				 "RDMA device %s has completion queues of %u entries, too few for "
+				 "%u peers",
+				 v->device.name, v->device.completions_max, v->npeers);
+	rc = create_channel(v);
+	if (!rc)
+		rc = create_queue(v, &v->arrived, v->npeers * VERBS_RECEIVES + self);
+	if (!rc)
+		rc = create_queue(v, &v->ended, v->npeers * v->sends + self);
+	return rc;
 }
 
 int verbs_memory_create(struct transport_verbs *v)
@@ -168,7 +185,7 @@ int verbs_memory_create(struct transport_verbs *v)
 	if (!v->pd)
 		return error_set_sys(errno, "RDMA device %s gives no protection domain",
 				     v->device.name);
-	rc = create_queue(v);
+	rc = create_queues(v);
 	if (!rc)
 		rc = create_fixed(v);
 	if (!rc)
@@ -193,8 +210,10 @@ void verbs_memory_destroy(struct transport_verbs *v)
 		munmap(v->buffers, 2 * VERBS_ARENA_BYTES);
 	if (v->fixed)
 		munmap(v->fixed, v->fixed_bytes);
-	if (v->cq)
-		ibv_destroy_cq(v->cq);
+	if (v->ended.cq)
+		ibv_destroy_cq(v->ended.cq);
+	if (v->arrived.cq)
+		ibv_destroy_cq(v->arrived.cq);
 	if (v->channel)
 		ibv_destroy_comp_channel(v->channel);
 	if (v->pd)

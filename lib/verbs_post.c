@@ -57,6 +57,10 @@ bool verbs_post(struct transport_verbs *v, struct verbs_op *op, struct ibv_send_
 	op->nwr = n;
 	peer->sends_free -= n;
 	cds_list_add_tail(&op->link, &peer->flight);
+	if (verbs_is_expected(v, op)) {
+		v->nexpected++;
+		verbs_expect(v);
+	}
 	return true;
 }
 
@@ -280,6 +284,7 @@ int verbs_fetch(struct transport *t, struct transport_fetch *f)
 	op->granule = f->granule;
 	cds_list_add_tail(&op->link, &v->peers[f->rank].waiting);
 	rankset_add(&v->stirred, f->rank);
+	verbs_expect(v);
 	verbs_start_waiting(v, &v->peers[f->rank]);
 	return 1;
 }
@@ -306,6 +311,7 @@ void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *
 	a->pull = op;
 	cds_list_add_tail(&op->link, &peer->waiting);
 	rankset_add(&v->stirred, rank);
+	verbs_expect(v);
 	verbs_start_waiting(v, peer);
 }
 

@@ -28,16 +28,22 @@
  * Taking completions
  */
 
-/* Under cq_lock: have something in taken[], if there is anything. */
-static unsigned refill(struct transport_verbs *v)
+/* Under cq_lock. */
+static void take_from(struct transport_verbs *v, const struct verbs_queue *q)
 {
-	int n;
+	int n = ibv_poll_cq(q->cq, (int)(VERBS_COMPLETIONS - v->ntaken), v->taken + v->ntaken);
 
-	if (v->ntaken)
-		return v->ntaken;
-	n = ibv_poll_cq(v->cq, VERBS_COMPLETIONS, v->taken);
 	if (n > 0)
-		__atomic_store_n(&v->ntaken, (uint32_t)n, __ATOMIC_RELEASE);
+		__atomic_store_n(&v->ntaken, v->ntaken + (uint32_t)n, __ATOMIC_RELEASE);
+}
+
+/* Under cq_lock: have something in taken[], if there is anything. */
+static unsigned refill(struct transport_verbs *v, bool ended_too)
+{
+	if (!v->ntaken)
+		take_from(v, &v->arrived);
+	if (ended_too && v->ntaken < VERBS_COMPLETIONS)
+		take_from(v, &v->ended);
 	return v->ntaken;
 }
 
@@ -46,13 +52,13 @@ bool verbs_pending(struct transport *t)
 	struct transport_verbs *v = verbs_of(t);
 	unsigned n;
 
-	if (!v->cq)
+	if (!verbs_has_queues(v))
 		return false;
 	if (__atomic_load_n(&v->work, __ATOMIC_ACQUIRE) ||
 	    __atomic_load_n(&v->ntaken, __ATOMIC_ACQUIRE))
 		return true;
 	pthread_mutex_lock(&v->cq_lock);
-	n = refill(v);
+	n = refill(v, __atomic_load_n(&v->expects, __ATOMIC_ACQUIRE));
 	pthread_mutex_unlock(&v->cq_lock);
 	return n > 0;
 }
@@ -62,7 +68,7 @@ static unsigned take(struct transport_verbs *v, struct ibv_wc wc[VERBS_COMPLETIO
 	unsigned n;
 
 	pthread_mutex_lock(&v->cq_lock);
-	n = refill(v);
+	n = refill(v, true);
 	memcpy(wc, v->taken, n * sizeof(*wc));
 	__atomic_store_n(&v->ntaken, 0, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&v->cq_lock);
@@ -72,6 +78,19 @@ static unsigned take(struct transport_verbs *v, struct ibv_wc wc[VERBS_COMPLETIO
 /*
  * Looking at them
  */
+
+void verbs_note_work(struct transport_verbs *v)
+{
+	__atomic_store_n(&v->work, 1, __ATOMIC_RELEASE);
+	v->watching = false;
+}
+
+/* The next poll() is to look after this peer. */
+static void stir(struct transport_verbs *v, unsigned rank)
+{
+	rankset_add(&v->stirred, rank);
+	verbs_note_work(v);
+}
 
 static void on_receive(struct transport_verbs *v, const struct ibv_wc *wc)
 {
@@ -87,7 +106,7 @@ static void on_receive(struct transport_verbs *v, const struct ibv_wc *wc)
 		verbs_mark_broken(v, rank, "it sent a message that makes no sense");
 		return;
 	}
-	rankset_add(&v->stirred, rank);
+	stir(v, rank);
 	if (!wc->byte_len) {
 		if (verbs_post_receive(v, rank, slot))
 			verbs_mark_broken(v, rank, "the adapter takes no receive");
@@ -209,7 +228,9 @@ static void on_completion(struct transport_verbs *v, const struct ibv_wc *wc)
 		return;
 	peer->sends_free += op->nwr;
 	if (peer != verbs_self(v))
-		rankset_add(&v->stirred, op->rank);
+		stir(v, op->rank);
+	if (verbs_is_expected(v, op))
+		v->nexpected--;
 	cds_list_del(&op->link);
 	op_end(v, op, wc->status == IBV_WC_SUCCESS);
 }
@@ -247,19 +268,56 @@ unsigned verbs_reap(struct transport_verbs *v)
  * Sleep
  */
 
-static void arm(struct transport_verbs *v)
+bool verbs_is_expected(const struct transport_verbs *v, const struct verbs_op *op)
 {
-	if (v->cq && ibv_req_notify_cq(v->cq, 0))
-		log_error("RDMA device %s does not tell of completions", v->device.name);
+	/* Those on the own memory are waited for by polling. */
+	return op->kind != OP_SEND && op->kind != OP_WRITE && op->rank != v->p.size;
 }
 
-static void take_queue_event(struct transport_verbs *v)
+void verbs_expect(struct transport_verbs *v)
+{
+	__atomic_store_n(&v->expects, 1, __ATOMIC_RELEASE);
+	if (!v->ended.armed)
+		v->watching = false;
+}
+
+/* Once armed, a queue stays so until its event has been taken. */
+static void arm(struct transport_verbs *v, struct verbs_queue *q)
+{
+	if (q->armed)
+		return;
+	q->armed = true;
+	if (ibv_req_notify_cq(q->cq, 0)) {
+		q->armed = false;
+		log_error("RDMA device %s does not tell of completions", v->device.name);
+	}
+}
+
+/* From now on what matters makes the channel readable. */
+static void watch(struct transport_verbs *v)
+{
+	v->watching = true;
+	if (!verbs_has_queues(v))
+		return;
+	arm(v, &v->arrived);
+	if (v->expects)
+		arm(v, &v->ended);
+}
+
+/* One only: if there are more, the channel stays readable. */
+static bool take_queue_event(struct transport_verbs *v)
 {
 	struct ibv_cq *cq;
 	void *context;
 
-	while (!ibv_get_cq_event(v->channel, &cq, &context))
-		ibv_ack_cq_events(cq, 1);
+	if (ibv_get_cq_event(v->channel, &cq, &context))
+		return false;
+	ibv_ack_cq_events(cq, 1);
+	if (cq == v->arrived.cq)
+		v->arrived.armed = false;
+	else
+		v->ended.armed = false;
+	return true;
 }
 
 static void take_kick(struct transport_verbs *v)
@@ -273,13 +331,19 @@ static void take_kick(struct transport_verbs *v)
 static void look_at_descriptors(struct transport_verbs *v, uint64_t now_ns)
 {
 	struct epoll_event ready[4];
-	int n = epoll_wait(v->base.fd, ready, 4, 0);
+	int n;
 
-	v->look = false;
+	/* Mostly it is this, and then it need not be asked. */
+	if (v->base.ready && (v->arrived.armed || v->ended.armed) && take_queue_event(v)) {
+		v->base.ready = false;
+		return;
+	}
+	v->base.ready = false;
 	v->look_ns = now_ns + LOOK_NS;
+	n = epoll_wait(v->base.fd, ready, 4, 0);
 	for (int i = 0; i < n; i++) {
 		if (ready[i].data.fd == v->channel->fd)
-			take_queue_event(v);
+			(void)take_queue_event(v);
 		else if (ready[i].data.fd == v->events->fd)
 			verbs_look_at_events(v);
 		else
@@ -287,14 +351,16 @@ static void look_at_descriptors(struct transport_verbs *v, uint64_t now_ns)
 	}
 }
 
-/* What is left over for the next poll() and is in no queue of the adapter. */
-static void note_work(struct transport_verbs *v)
+/* What is left over for the next poll() and is in no queue of the adapter, and what is to come. */
+static void note_rest(struct transport_verbs *v)
 {
 	bool work = v->nbroken || !cds_list_empty(&v->done);
 
 	rankset_for_each (r, &v->stirred)
 		work = work || verbs_has_ready(&v->peers[r]);
 	__atomic_store_n(&v->work, work, __ATOMIC_RELEASE);
+	__atomic_store_n(&v->expects, v->nexpected || !rankset_empty(&v->stirred),
+			 __ATOMIC_RELEASE);
 }
 
 /* In asleep mode what comes from now on makes fd readable, and so does what has come already. */
@@ -303,7 +369,7 @@ static void doze(struct transport_verbs *v)
 	uint64_t one = 1;
 	ssize_t n;
 
-	arm(v);
+	watch(v);
 	if (!verbs_pending(&v->base))
 		return;
 	n = write(v->kick_fd, &one, sizeof(one));
@@ -316,10 +382,10 @@ int verbs_poll(struct transport *t, int budget)
 	uint64_t now_ns;
 	int n;
 
-	if (!v->cq)
+	if (!verbs_has_queues(v))
 		return 0;
 	now_ns = clock_ns();
-	if (v->asleep || v->look || now_ns >= v->look_ns)
+	if (v->asleep || v->base.ready || now_ns >= v->look_ns)
 		look_at_descriptors(v, now_ns);
 	while (verbs_reap(v) == VERBS_COMPLETIONS)
 		;
@@ -329,7 +395,7 @@ int verbs_poll(struct transport *t, int budget)
 	if (v->nbroken)
 		n += verbs_end_broken(v);
 	n += verbs_tell_done(v);
-	note_work(v);
+	note_rest(v);
 	if (v->asleep)
 		doze(v);
 	return n;
@@ -339,8 +405,13 @@ void verbs_sleep(struct transport *t, bool asleep)
 {
 	struct transport_verbs *v = verbs_of(t);
 
-	v->look = v->look || v->asleep;
 	v->asleep = asleep;
+	v->watching = false;
 	if (asleep)
-		arm(v);
+		watch(v);
+}
+
+bool verbs_watches(const struct transport *t)
+{
+	return ((const struct transport_verbs *)t)->watching;
 }

@@ -24,23 +24,6 @@ void waiter_complete(struct waiter *w, int result)
 		syscall(SYS_futex, &w->done, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* While somebody polls, senders need not wake the agent. */
-static void poller_enter(struct dsm *d)
-{
-	node_lock(d);
-	if (d->pollers++ == 0 && d->agent_asleep)
-		d->transport->ops->sleep(d->transport, false);
-	node_unlock(d);
-}
-
-static void poller_leave(struct dsm *d)
-{
-	node_lock(d);
-	if (--d->pollers == 0)
-		agent_heed(d);
-	node_unlock(d);
-}
-
 static void spin(struct dsm *d, const uint32_t *word, uint32_t value, uint64_t until_ns)
 {
 	for (unsigned i = 0; __atomic_load_n(word, __ATOMIC_ACQUIRE) == value; i++) {
@@ -60,15 +43,23 @@ static void spin(struct dsm *d, const uint32_t *word, uint32_t value, uint64_t u
 	}
 }
 
-void waiter_poll(struct dsm *dsm, const uint32_t *word, uint32_t value, uint64_t until_ns)
+void waiter_poll(struct dsm *d, const uint32_t *word, uint32_t value, uint64_t until_ns)
 {
-	poller_enter(dsm);
-	spin(dsm, word, value, until_ns);
-	poller_leave(dsm);
+	/* While somebody polls, senders need not wake the agent. */
+	if (d->pollers++ == 0 && d->agent_asleep)
+		d->transport->ops->sleep(d->transport, false);
+	node_unlock(d);
+	spin(d, word, value, until_ns);
+	node_lock(d);
+	if (--d->pollers || !d->agent_asleep)
+		return;
+	/* What is here already need not wake it either. */
+	while (d->transport->ops->pending(d->transport))
+		agent_poll(d);
 }
 
-/* Sleep until done; false at the deadline. */
-static bool sleep_until_done(struct waiter *w, uint64_t deadline_ns)
+/* Sleep until done, or the deadline. */
+static void sleep_until_done(struct waiter *w, uint64_t deadline_ns)
 {
 	struct timespec ts = { .tv_sec = (time_t)(deadline_ns / 1000000000u),
 			       .tv_nsec = (long)(deadline_ns % 1000000000u) };
@@ -81,24 +72,26 @@ static bool sleep_until_done(struct waiter *w, uint64_t deadline_ns)
 		if (syscall(SYS_futex, &w->done, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP, &ts, NULL,
 			    FUTEX_BITSET_MATCH_ANY) < 0 &&
 		    errno == ETIMEDOUT)
-			return waiter_is_done(w);
+			return;
 	}
-	return true;
 }
 
-int waiter_wait(struct dsm *dsm, struct waiter *w, uint64_t deadline_ns)
+int waiter_wait(struct dsm *d, struct waiter *w, uint64_t deadline_ns)
 {
 	uint64_t now, until;
 
 	if (waiter_is_done(w))
 		return 0;
 	now = clock_ns();
-	until = now + dsm->spin_ns;
+	until = now + d->spin_ns;
 	if (until > deadline_ns)
 		until = deadline_ns;
-	if (until > now && dsm->size > 1)
-		waiter_poll(dsm, &w->done, WAITING, until);
-	if (waiter_is_done(w))
-		return 0;
-	return sleep_until_done(w, deadline_ns) ? 0 : -ETIMEDOUT;
+	if (until > now && d->size > 1)
+		waiter_poll(d, &w->done, WAITING, until);
+	if (!waiter_is_done(w)) {
+		node_unlock(d);
+		sleep_until_done(w, deadline_ns);
+		node_lock(d);
+	}
+	return waiter_is_done(w) ? 0 : -ETIMEDOUT;
 }

@@ -33,13 +33,13 @@ static inline bool waiter_is_done(const struct waiter *w)
 void waiter_complete(struct waiter *w, int result);
 
 /*
- * Wait until completed, driving the node's progress while spinning, then asleep. Called without the
- * node's lock. Returns 0 (see w->result) or -ETIMEDOUT at deadline_ns (clock_ns() scale; 0: now):
- * the caller then takes the lock, looks whether it was completed after all, and withdraws it.
+ * Wait until completed, driving the node's progress while spinning, then asleep. The node's lock is
+ * held, let go meanwhile, and held again. Returns 0 (see w->result) or -ETIMEDOUT at deadline_ns
+ * (clock_ns() scale; 0: now): then it is not completed, and the caller withdraws it.
  */
-int waiter_wait(struct dsm *dsm, struct waiter *w, uint64_t deadline_ns);
+int waiter_wait(struct dsm *d, struct waiter *w, uint64_t deadline_ns);
 
-/* Drive the node's progress while *word is value, until until_ns. Without the node's lock. */
-void waiter_poll(struct dsm *dsm, const uint32_t *word, uint32_t value, uint64_t until_ns);
+/* Drive the node's progress while *word is value, until until_ns. The lock as above. */
+void waiter_poll(struct dsm *d, const uint32_t *word, uint32_t value, uint64_t until_ns);
 
 #endif

@@ -37,6 +37,13 @@ struct fake_cq {
 	bool armed;
 };
 
+/* Events that are not taken, by queue, oldest first. */
+struct fake_comp_channel {
+	struct ibv_comp_channel channel;
+	struct fake_cq *fired[2];
+	unsigned nfired;
+};
+
 struct fake_held {
 	struct ibv_send_wr wr;
 	struct ibv_sge sge;
@@ -46,7 +53,8 @@ struct fake_held {
 struct fake_qp {
 	struct ibv_qp qp;
 	struct fake_qp *peer;
-	struct fake_cq *cq;
+	struct fake_cq *cq; /* of sends */
+	struct fake_cq *recv_cq;
 	struct ibv_recv_wr recv[FAKE_RECV_MAX];
 	struct ibv_sge recv_sge[FAKE_RECV_MAX];
 	unsigned first, nrecv;
@@ -91,6 +99,7 @@ static int fake_reg_errno;
 
 static void fake_complete(struct fake_cq *cq, struct ibv_wc wc)
 {
+	struct fake_comp_channel *c = (struct fake_comp_channel *)cq->cq.channel;
 	uint64_t one = 1;
 	ssize_t n;
 
@@ -100,6 +109,9 @@ static void fake_complete(struct fake_cq *cq, struct ibv_wc wc)
 	if (!cq->armed)
 		return;
 	cq->armed = false;
+	if (c->nfired == 2)
+		abort(); /* armed again before its event was taken */
+	c->fired[c->nfired++] = cq;
 	n = write(cq->cq.channel->fd, &one, sizeof(one));
 	(void)n;
 }
@@ -121,11 +133,11 @@ static enum ibv_wc_status fake_send(struct fake_qp *q, const struct ibv_send_wr 
 		abort();
 	if (len)
 		memcpy((void *)(uintptr_t)to->recv_sge[slot].addr, data, len);
-	fake_complete(to->cq, (struct ibv_wc){ .wr_id = to->recv[slot].wr_id,
-					       .opcode = IBV_WC_RECV,
-					       .byte_len = len,
-					       .imm_data = wr->imm_data,
-					       .wc_flags = IBV_WC_WITH_IMM });
+	fake_complete(to->recv_cq, (struct ibv_wc){ .wr_id = to->recv[slot].wr_id,
+						    .opcode = IBV_WC_RECV,
+						    .byte_len = len,
+						    .imm_data = wr->imm_data,
+						    .wc_flags = IBV_WC_WITH_IMM });
 	return IBV_WC_SUCCESS;
 }
 
@@ -167,6 +179,17 @@ static enum ibv_wc_status fake_do(struct fake_qp *q, const struct ibv_send_wr *w
 	return IBV_WC_SUCCESS;
 }
 
+/* It executes nothing any more, and gives back what it was to receive into. */
+static void fake_break(struct fake_qp *q)
+{
+	q->error = true;
+	for (; q->nrecv; q->nrecv--) {
+		fake_complete(q->recv_cq, (struct ibv_wc){ .wr_id = q->recv[q->first].wr_id,
+							   .status = IBV_WC_WR_FLUSH_ERR });
+		q->first = (q->first + 1) % FAKE_RECV_MAX;
+	}
+}
+
 static void fake_execute(struct fake_qp *q, const struct ibv_send_wr *wr)
 {
 	enum ibv_wc_status status = q->error ? IBV_WC_WR_FLUSH_ERR : IBV_WC_SUCCESS;
@@ -175,10 +198,10 @@ static void fake_execute(struct fake_qp *q, const struct ibv_send_wr *wr)
 		status = q->fail;
 	else if (!status)
 		status = fake_do(q, wr);
-	if (status)
-		q->error = true;
 	if (status || (wr->send_flags & IBV_SEND_SIGNALED))
 		fake_complete(q->cq, (struct ibv_wc){ .wr_id = wr->wr_id, .status = status });
+	if (status)
+		fake_break(q);
 }
 
 static int fake_post_send(struct ibv_qp *qp, struct ibv_send_wr *wr, struct ibv_send_wr **bad)
@@ -286,7 +309,8 @@ static inline void fake_fail_receive(struct rdma_cm_id *id, enum ibv_wc_status s
 	struct fake_qp *q = ((struct fake_id *)id)->qp;
 
 	pthread_mutex_lock(&fake_lock);
-	fake_complete(q->cq, (struct ibv_wc){ .wr_id = q->recv[q->first].wr_id, .status = status });
+	fake_complete(q->recv_cq,
+		      (struct ibv_wc){ .wr_id = q->recv[q->first].wr_id, .status = status });
 	q->first = (q->first + 1) % FAKE_RECV_MAX;
 	q->nrecv--;
 	pthread_mutex_unlock(&fake_lock);
@@ -374,11 +398,11 @@ int ibv_dereg_mr(struct ibv_mr *mr)
 
 struct ibv_comp_channel *ibv_create_comp_channel(struct ibv_context *context)
 {
-	struct ibv_comp_channel *c = calloc(1, sizeof(*c));
+	struct fake_comp_channel *c = calloc(1, sizeof(*c));
 
-	c->context = context;
-	c->fd = eventfd(0, EFD_NONBLOCK);
-	return c;
+	c->channel.context = context;
+	c->channel.fd = eventfd(0, EFD_NONBLOCK | EFD_SEMAPHORE);
+	return &c->channel;
 }
 
 int ibv_destroy_comp_channel(struct ibv_comp_channel *c)
@@ -409,12 +433,17 @@ int ibv_destroy_cq(struct ibv_cq *cq)
 
 int ibv_get_cq_event(struct ibv_comp_channel *channel, struct ibv_cq **cq, void **context)
 {
+	struct fake_comp_channel *c = (struct fake_comp_channel *)channel;
 	uint64_t count;
 
 	(void)context;
 	if (read(channel->fd, &count, sizeof(count)) < 0)
 		return -1;
-	*cq = NULL;
+	pthread_mutex_lock(&fake_lock);
+	*cq = &c->fired[0]->cq;
+	c->fired[0] = c->fired[1];
+	c->nfired--;
+	pthread_mutex_unlock(&fake_lock);
 	return 0;
 }
 
@@ -606,6 +635,7 @@ int rdma_create_qp(struct rdma_cm_id *id, struct ibv_pd *pd, struct ibv_qp_init_
 	q = calloc(1, sizeof(*q));
 	q->held = calloc(FAKE_HELD_MAX, sizeof(*q->held));
 	q->cq = (struct fake_cq *)attr->send_cq;
+	q->recv_cq = (struct fake_cq *)attr->recv_cq;
 	q->qp.context = &fake_context;
 	((struct fake_id *)id)->qp = q;
 	id->qp = &q->qp;
@@ -688,7 +718,7 @@ int rdma_disconnect(struct rdma_cm_id *id)
 
 	pthread_mutex_lock(&fake_lock);
 	if (f->qp && !f->qp->error)
-		f->qp->error = true;
+		fake_break(f->qp);
 	if (f->other) {
 		fake_event(f->other, RDMA_CM_EVENT_DISCONNECTED, f->other, NULL, 0);
 		f->other->other = NULL;

@@ -1030,6 +1030,7 @@ static void sleep__what_comes_makes_the_descriptor_readable(void **state)
 	assert_int_equal(send_nth(0, 0, 1), 0);
 	assert_int_equal(poll(&p, 1, 0), 1);
 	t->ops->sleep(t, false);
+	t->ready = true;
 	assert_true(t->ops->pending(t));
 	assert_int_equal(t->ops->poll(t, 64), 1);
 	assert_int_equal(poll(&p, 1, 0), 0);
@@ -1041,6 +1042,140 @@ static void sleep__what_comes_makes_the_descriptor_readable(void **state)
 		assert_int_equal(t->ops->poll(t, 64), 1);
 		assert_int_equal(poll(&p, 1, 0), 0);
 	}
+}
+
+/* As the agent goes to sleep. */
+static void go_to_sleep(struct transport *t)
+{
+	t->ops->poll(t, 64);
+	t->ops->sleep(t, true);
+	assert_true(t->ops->watches(t));
+	assert_false(t->ops->pending(t));
+}
+
+static bool is_readable(const struct transport *t)
+{
+	struct pollfd p = { .fd = t->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1;
+}
+
+/* Nobody waits for the end of these. */
+static void sleep__sends_and_writes_wake_nobody(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 0);
+
+	(void)state;
+	assert_int_equal(t->ops->fetch(t, &f), 1); /* learns the key */
+	poll_both();
+	go_to_sleep(t);
+	assert_int_equal(send_nth(0, 0, 1), 0);
+	assert_int_equal(t->ops->write(t, 1, granule_of(1, 0), 4096), 0);
+	assert_true(t->ops->watches(t));
+	assert_false(t->ops->pending(t));
+	assert_false(is_readable(t));
+	/* Who polls takes out their ends all the same. */
+	t->ops->poll(t, 64);
+	assert_int_equal(verbs(0)->peers[1].sends_free, verbs(0)->sends);
+	assert_int_equal(verbs(0)->staging.units_used, 0);
+}
+
+/* Who starts it while nobody polls is told that its end would be missed; a thread that polls for it
+ * itself has nothing armed. */
+static void sleep__the_end_of_a_fetch(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 0);
+
+	(void)state;
+	assert_int_equal(t->ops->fetch(t, &f), 1); /* learns the key */
+	poll_both();
+	go_to_sleep(t);
+	t->ops->sleep(t, false);
+	assert_int_equal(t->ops->fetch(t, &f), 1);
+	assert_true(t->ops->pending(t));
+	ranks[0].done = 1;
+	t->ops->poll(t, 64);
+	assert_int_equal(ranks[0].done, 0);
+	go_to_sleep(t);
+	assert_false(is_readable(t));
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(t->ops->fetch(t, &f), 1);
+	assert_false(t->ops->watches(t));
+	t->ops->sleep(t, true);
+	assert_true(t->ops->watches(t));
+	assert_false(is_readable(t));
+	fake_let_go(verbs(0)->peers[1].id);
+	assert_true(is_readable(t));
+	ranks[0].done = 1;
+	t->ops->poll(t, 64);
+	assert_int_equal(ranks[0].done, 0);
+	/* The same of one that is started before. */
+	t->ops->sleep(t, false);
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(t->ops->fetch(t, &f), 1);
+	go_to_sleep(t);
+	assert_false(is_readable(t));
+	fake_let_go(verbs(0)->peers[1].id);
+	assert_true(is_readable(t));
+}
+
+/* A message that waits for room in the send queue goes when there is some. */
+static void sleep__room_for_what_waits(void **state)
+{
+	struct transport *t = ranks[0].t;
+	unsigned n = VERBS_WINDOW / 2;
+
+	(void)state;
+	poll_both();
+	fake_hold(verbs(0)->peers[1].id);
+	verbs(0)->peers[1].sends_free = n;
+	go_to_sleep(t);
+	for (unsigned i = 0; i < n; i++)
+		assert_int_equal(send_nth(0, i, 1), 0);
+	assert_true(t->ops->watches(t));
+	assert_int_equal(send_nth(0, n, 1), 0);
+	assert_false(t->ops->watches(t));
+	t->ops->sleep(t, true);
+	assert_false(is_readable(t));
+	fake_let_go(verbs(0)->peers[1].id);
+	assert_true(is_readable(t));
+	poll_both();
+	assert_int_equal(ranks[1].got, n + 1);
+}
+
+/* Whoever makes room for himself may take out what others wait for: it is not forgotten. */
+static void sleep__what_somebody_else_took_out(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 0);
+
+	(void)state;
+	assert_int_equal(t->ops->fetch(t, &f), 1); /* learns the key */
+	poll_both();
+	assert_int_equal(t->ops->fetch(t, &f), 1);
+	assert_int_equal(verbs_reap(verbs(0)), 1);
+	assert_true(t->ops->pending(t));
+	ranks[0].done = 1;
+	t->ops->poll(t, 64);
+	assert_int_equal(ranks[0].done, 0);
+	assert_false(t->ops->pending(t));
+}
+
+/* Nobody waits for a message's end; but the adapter gives back the receives. */
+static void sleep__a_send_that_fails_wakes(void **state)
+{
+	struct transport *t = ranks[0].t;
+
+	(void)state;
+	poll_both();
+	go_to_sleep(t);
+	fake_fail(verbs(0)->peers[1].id, IBV_WC_RETRY_EXC_ERR);
+	assert_int_equal(send_nth(0, 0, 1), 0);
+	assert_true(is_readable(t));
+	poll_both();
+	assert_int_equal(ranks[0].ndown, 1);
 }
 
 /*
@@ -1063,7 +1198,7 @@ static void fail__what_is_under_way_ends_with_the_peer(void **state)
 	fake_fail(verbs(0)->peers[1].id, IBV_WC_RETRY_EXC_ERR);
 	fake_let_go(verbs(0)->peers[1].id);
 	for (unsigned i = 0; i < 2; i++) {
-		verbs(1)->look = true;
+		ranks[1].t->ready = true;
 		poll_both();
 	}
 	assert_int_equal(ranks[0].done, -EHOSTDOWN);
@@ -1205,7 +1340,7 @@ static void remove__the_device_is_named(void **state)
 	fake_hold(verbs(0)->peers[1].id);
 	assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
 	fake_remove_device(verbs(0)->peers[1].id);
-	verbs(0)->look = true;
+	ranks[0].t->ready = true;
 	capture_begin();
 	poll_both();
 	log = capture_end();
@@ -1309,6 +1444,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(adapter_atomic__not_without_the_device,
 						setup_without_atomics, teardown),
 		CONNECTED(sleep__what_comes_makes_the_descriptor_readable),
+		CONNECTED(sleep__sends_and_writes_wake_nobody),
+		CONNECTED(sleep__the_end_of_a_fetch),
+		CONNECTED(sleep__room_for_what_waits),
+		CONNECTED(sleep__what_somebody_else_took_out),
+		CONNECTED(sleep__a_send_that_fails_wakes),
 		CONNECTED(fail__what_is_under_way_ends_with_the_peer),
 		CONNECTED(fail__by_each_status),
 		CONNECTED(fail__of_each_operation),
