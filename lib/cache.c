@@ -436,6 +436,6 @@ void cache_rank_down(struct protocol *p, unsigned rank)
 	uint64_t nblocks = p->space->len_bytes / BLOCK_BYTES;
 
 	for (uint64_t b = 0; b < nblocks; b++)
-		if (p->blocks[b].in_use && p->blocks[b].home == rank)
+		if (p->blocks[b].granules && p->blocks[b].home == rank)
 			block_home_down(p, b * GRANULES_PER_BLOCK, rank);
 }

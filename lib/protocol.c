@@ -135,14 +135,15 @@ void protocol_run_local(struct protocol *p)
 	p->running_local = false;
 }
 
-/* Pages that a message is about, from its first on, must be of one block. */
-static bool fits_block(const struct protocol *p, const struct msg *m)
+/* Pages that a message is about, from its first on, must be of one block, and of a region: what
+ * lies behind a region's end in its last block has neither memory nor a mapping. */
+static bool fits_region(const struct protocol *p, const struct msg *m)
 {
 	uint64_t more = m->kind == MSG_PUTM ? m->word[0] : 0;
 
 	return more < GRANULES_PER_BLOCK &&
 	       m->page % GRANULES_PER_BLOCK + more * protocol_granules(p, m->page) <
-		       GRANULES_PER_BLOCK;
+		       protocol_block(p, m->page)->granules;
 }
 
 /* Does the message make sense here? Between ranks that free a region some may come late. */
@@ -155,9 +156,8 @@ static bool acceptable(const struct protocol *p, const struct msg *m)
 	if (m->kind == MSG_GRANT_ERROR &&
 	    (m->word[0] == 0 || m->word[0] > 4095 || m->word[1] >= p->size))
 		return false;
-	if (m->page >= total_granules(p) || !protocol_block(p, m->page)->in_use)
-		return false;
-	if (protocol_page(p, m->page) != m->page || !fits_block(p, m))
+	if (m->page >= total_granules(p) || protocol_page(p, m->page) != m->page ||
+	    !fits_region(p, m))
 		return false;
 	return protocol_home(p, m->page) == (is_for_home(m->kind) ? p->rank : m->src);
 }

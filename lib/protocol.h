@@ -30,8 +30,8 @@
 /* A block's place: who has it, and the unit of coherence in it. */
 struct block {
 	uint16_t home; /* WIRE_NO_RANK: not (yet) known */
+	uint16_t granules; /* of it that are part of a region; 0: it is not in use */
 	uint8_t page_shift; /* a page is 2^page_shift granules */
-	uint8_t in_use; /* part of a region */
 	uint32_t region; /* index in the node's region table */
 };
 
@@ -157,6 +157,12 @@ void protocol_fini(struct protocol *p);
 static inline struct block *protocol_block(const struct protocol *p, uint64_t granule)
 {
 	return &p->blocks[granule / GRANULES_PER_BLOCK];
+}
+
+/* Is the granule part of a region? Of a region's last block some may not be. */
+static inline bool protocol_in_region(const struct protocol *p, uint64_t granule)
+{
+	return granule % GRANULES_PER_BLOCK < protocol_block(p, granule)->granules;
 }
 
 static inline uint64_t protocol_page(const struct protocol *p, uint64_t granule)

@@ -52,7 +52,7 @@ struct region *region_find(const struct dsm *dsm, uint64_t granule)
 {
 	const struct block *b = protocol_block(&dsm->protocol, granule);
 
-	return b->in_use ? dsm->regions.at[b->region] : NULL;
+	return b->granules ? dsm->regions.at[b->region] : NULL;
 }
 
 unsigned region_block_home(const struct dsm *d, const struct region *region, uint64_t i)
@@ -133,11 +133,12 @@ static struct region *region_from_msg(struct dsm *d, const struct msg_region *m)
 static void set_blocks(struct dsm *d, const struct region *region)
 {
 	for (uint64_t i = 0; i < region->nblocks; i++)
-		d->blocks[region->first_block + i] =
-			(struct block){ .home = (uint16_t)region_block_home(d, region, i),
-					.page_shift = region->page_shift,
-					.in_use = 1,
-					.region = (uint32_t)region->first_block };
+		d->blocks[region->first_block + i] = (struct block){
+			.home = (uint16_t)region_block_home(d, region, i),
+			.granules = (uint16_t)(bytes_in_block(region, i) >> GRANULE_SHIFT),
+			.page_shift = region->page_shift,
+			.region = (uint32_t)region->first_block
+		};
 }
 
 static int map_region(struct dsm *d, struct region *region)
@@ -174,7 +175,7 @@ static bool place_is_free(const struct dsm *d, const struct msg_region *m)
 	    m->len_bytes > d->space.len_bytes - offset)
 		return false;
 	for (uint64_t b = first; b <= first + (m->len_bytes - 1) / BLOCK_BYTES; b++)
-		if (d->blocks[b].in_use)
+		if (d->blocks[b].granules)
 			return false;
 	return true;
 }
@@ -203,7 +204,8 @@ static void forget(struct dsm *d, struct region *region)
 		contention_region_gone(d, region);
 	if (d->transport->ops->withdraw)
 		d->transport->ops->withdraw(d->transport, region->first_block, region->nblocks);
-	space_discard(&d->space, offset, bytes);
+	/* Whole blocks: a peer may have added itself to the readers of what is behind the end. */
+	space_discard(&d->space, offset, region->nblocks * BLOCK_BYTES);
 	for (uint64_t i = 0; i < region->nblocks; i++) {
 		struct block *b = &d->blocks[region->first_block + i];
 
@@ -407,7 +409,7 @@ static void on_touch(struct dsm *d, const struct msg *m)
 
 	if (region_arbiter(d, block) != d->rank)
 		return;
-	if (block < block_count(d) && d->blocks[block].in_use) {
+	if (block < block_count(d) && d->blocks[block].granules) {
 		if (d->blocks[block].home == WIRE_NO_RANK && m->word[0])
 			d->blocks[block].home = m->src;
 		answer.word[0] = d->blocks[block].home;
@@ -419,7 +421,7 @@ static void on_block_home(struct dsm *d, const struct msg *m)
 {
 	uint64_t block = m->page / GRANULES_PER_BLOCK;
 
-	if (block >= block_count(d) || !d->blocks[block].in_use ||
+	if (block >= block_count(d) || !d->blocks[block].granules ||
 	    m->src != region_arbiter(d, block))
 		return;
 	/* A home is for good: this is an answer that came after another way of learning it. */
@@ -436,7 +438,7 @@ void region_claimed(struct dsm *d, uint64_t granule)
 	uint64_t block = granule / GRANULES_PER_BLOCK;
 
 	/* The arbiter itself would know. */
-	if (block < block_count(d) && d->blocks[block].in_use &&
+	if (block < block_count(d) && d->blocks[block].granules &&
 	    d->blocks[block].home == WIRE_NO_RANK && region_arbiter(d, block) != d->rank)
 		home_learned(d, block, d->rank);
 }

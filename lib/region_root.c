@@ -101,7 +101,7 @@ static bool find_blocks(const struct dsm *d, uint64_t n, uint64_t *first)
 	uint64_t total = d->space.len_bytes / BLOCK_BYTES, run = 0;
 
 	for (uint64_t b = 0; b < total; b++) {
-		run = d->blocks[b].in_use ? 0 : run + 1;
+		run = d->blocks[b].granules ? 0 : run + 1;
 		if (run == n) {
 			*first = b + 1 - n;
 			return true;

@@ -314,7 +314,7 @@ static bool is_sane(const struct dsm *d, const struct msg *m, const struct remot
 	    (a->width != 4 && a->width != 8) || offset % a->width || offset >= d->space.len_bytes ||
 	    offset >> GRANULE_SHIFT != m->page)
 		return false;
-	return protocol_block(&d->protocol, m->page)->in_use &&
+	return protocol_in_region(&d->protocol, m->page) &&
 	       protocol_home(&d->protocol, m->page) == d->rank;
 }
 

@@ -50,7 +50,7 @@ static void blocks_create(struct machine *m, uint64_t nblocks)
 		m->first_block[region] = (uint64_t)region * m->n * m->blocks_each;
 	for (uint64_t b = 0; b < nblocks; b++)
 		m->blocks[b] = (struct block){ .home = (uint16_t)(b / m->blocks_each % m->n),
-					       .in_use = 1,
+					       .granules = GRANULES_PER_BLOCK,
 					       .region = (uint32_t)(b / m->blocks_each / m->n) };
 }
 

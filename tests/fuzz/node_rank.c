@@ -590,7 +590,7 @@ static void check_block(unsigned b)
 
 	FUZZ_CHECK(block->home < node->size || block->home == WIRE_NO_RANK,
 		   "block %u lives at rank %u", b, block->home);
-	if (!block->in_use)
+	if (!block->granules)
 		return;
 	r = node->regions.at[block->region];
 	FUZZ_CHECK(r && b >= r->first_block && b < r->first_block + r->nblocks,
@@ -608,7 +608,7 @@ static void check_page(uint64_t g)
 					[PAGE_ATOMIC] = ACCESS_NONE };
 	const struct page *pg;
 
-	if (!env.access[g] || !node->blocks[g / GRANULES_PER_BLOCK].in_use)
+	if (!env.access[g] || !node->blocks[g / GRANULES_PER_BLOCK].granules)
 		return;
 	pg = &node->protocol.pages[protocol_page(&node->protocol, g)];
 	FUZZ_CHECK(env.access[g] <= most[pg->state], "granule %llu is mapped %u in state %u",

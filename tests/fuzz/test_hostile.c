@@ -69,7 +69,7 @@ static void region_begin(enum dsm_home_policy policy, unsigned home)
 	m.home_policy = (uint16_t)policy;
 	m.home_rank = (uint16_t)home;
 	hear(&m);
-	assert_true(node->blocks[0].in_use);
+	assert_true(node->blocks[0].granules);
 	assert_int_equal(node_rank_sent(MSG_REGION_ADDED)->region.status, 0);
 }
 
@@ -146,13 +146,13 @@ static void region_drop__forget_comes_first(void **state)
 	m.status = REGION_DROP_FORGET;
 	hear(&m);
 	assert_int_equal(node_rank_sent(MSG_REGION_DROPPED)->region.status, -EBUSY);
-	assert_true(node->blocks[0].in_use);
+	assert_true(node->blocks[0].granules);
 	m.status = REGION_DROP_DRAIN;
 	hear(&m);
 	hear(&m);
 	m.status = REGION_DROP_FORGET;
 	hear(&m);
-	assert_false(node->blocks[0].in_use);
+	assert_false(node->blocks[0].granules);
 	rank_end();
 }
 
@@ -279,7 +279,7 @@ static void region_added__of_another_phase(void **state)
 		}
 	}
 	assert_int_equal(node_rank_sent(MSG_REGION_ALLOCATED)->region.status, -EPROTO);
-	assert_false(node->blocks[0].in_use);
+	assert_false(node->blocks[0].granules);
 	rank_end();
 }
 
@@ -348,6 +348,109 @@ static void gets__for_a_block_that_nobody_was_given(void **state)
 	hear(&add);
 	hear(&m);
 	assert_int_equal(node->blocks[1].home, WIRE_NO_RANK);
+	rank_end();
+}
+
+/* Rank 1 of 3 has heard of a region of three pages in one block. */
+static void short_region_begin(unsigned home)
+{
+	struct msg_region add = region_msg(MSG_REGION_ADD, 0);
+
+	rank_begin(1, 3);
+	add.len_bytes = 2 * GRANULE_BYTES + 1;
+	add.home_policy = DSM_HOME_RANK;
+	add.home_rank = (uint16_t)home;
+	hear(&add);
+}
+
+static void gets__for_what_is_behind_the_end(void **state)
+{
+	static const enum msg_kind requests[] = { MSG_GETS, MSG_GETM, MSG_GETA };
+	struct msg m = plain_msg(MSG_GETS, 2, 2);
+
+	(void)state;
+	short_region_begin(1);
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_GRANT_S)->msg.page, 2);
+	for (unsigned i = 0; i < 3; i++) {
+		m = plain_msg(requests[i], 2, 3);
+		hear(&m);
+		assert_int_equal(*segment_grant(&node->space, node->space.alias, 3), 0);
+	}
+	assert_int_equal(node_rank_sent(MSG_GRANT_S)->msg.page, 2);
+	assert_null(node_rank_sent(MSG_GRANT_M));
+	assert_null(node_rank_sent(MSG_GRANT_A));
+	rank_end();
+}
+
+static void putm__that_goes_beyond_the_end(void **state)
+{
+	uint64_t mine = grant_word(GRANT_EXCLUSIVE, 2);
+	struct msg m = plain_msg(MSG_GETM, 2, 2);
+
+	(void)state;
+	short_region_begin(1);
+	hear(&m);
+	assert_int_equal(*segment_grant(&node->space, node->space.alias, 2), mine);
+	m = plain_msg(MSG_PUTM, 2, 2);
+	m.word[0] = 1;
+	hear(&m);
+	assert_int_equal(*segment_grant(&node->space, node->space.alias, 2), mine);
+	m.word[0] = 0;
+	hear(&m);
+	assert_int_equal(*segment_grant(&node->space, node->space.alias, 2), 0);
+	rank_end();
+}
+
+static void atomic__on_what_is_behind_the_end(void **state)
+{
+	struct msg m = plain_msg(MSG_ATOMIC, 2, 3);
+
+	(void)state;
+	short_region_begin(1);
+	m.flags = ATOMIC_FETCH_ADD | 8 << 8;
+	m.word[1] = 3 * GRANULE_BYTES;
+	m.word[2] = 1;
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_ATOMIC_DONE)->msg.word[1], EFAULT);
+	m.page = 2;
+	m.word[1] = 2 * GRANULE_BYTES;
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_ATOMIC_DONE)->msg.word[1], 0);
+	rank_end();
+}
+
+static void inv__of_what_is_behind_the_end(void **state)
+{
+	struct msg m = plain_msg(MSG_INV, 0, 3);
+
+	(void)state;
+	short_region_begin(0);
+	hear(&m);
+	assert_null(node_rank_sent(MSG_INV_ACK));
+	m.page = 2;
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_INV_ACK)->msg.page, 2);
+	rank_end();
+}
+
+/* Whoever reads there adds itself to the readers without asking; the block's next region must not
+ * begin with them. */
+static void region_drop__readers_of_what_is_behind_the_end(void **state)
+{
+	struct msg_region drop = region_msg(MSG_REGION_DROP, 0);
+	uint64_t *readers;
+
+	(void)state;
+	short_region_begin(1);
+	readers = segment_readers(&node->space, node->space.alias, 3);
+	*readers = 1 << 2;
+	drop.status = REGION_DROP_DRAIN;
+	hear(&drop);
+	drop.status = REGION_DROP_FORGET;
+	hear(&drop);
+	assert_int_equal(node->blocks[0].granules, 0);
+	assert_int_equal(*readers, 0);
 	rank_end();
 }
 
@@ -479,6 +582,11 @@ int main(int argc, char **argv)
 		TEST(block_home__from_another_than_the_arbiter),
 		TEST(block_touch__at_another_than_the_arbiter),
 		TEST(gets__for_a_block_that_nobody_was_given),
+		TEST(gets__for_what_is_behind_the_end),
+		TEST(putm__that_goes_beyond_the_end),
+		TEST(atomic__on_what_is_behind_the_end),
+		TEST(inv__of_what_is_behind_the_end),
+		TEST(region_drop__readers_of_what_is_behind_the_end),
 		TEST(grant_error__that_is_none),
 		TEST(inv__of_a_modified_page),
 		TEST(gets__from_an_owner_that_does_not_exist),

@@ -183,7 +183,7 @@ void cluster_block(struct cluster *c, unsigned block, unsigned home, unsigned pa
 
 		v->blocks[block] = (struct block){ .home = (uint16_t)home,
 						   .page_shift = (uint8_t)page_shift,
-						   .in_use = 1 };
+						   .granules = GRANULES_PER_BLOCK };
 		for (uint64_t g = 0; g < GRANULES_PER_BLOCK; g++)
 			v->granules[block * GRANULES_PER_BLOCK + g].frame = r == home;
 	}

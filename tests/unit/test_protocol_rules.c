@@ -311,7 +311,7 @@ static void groups__who_knows_nothing_answers(void **state)
 	struct cluster *c = grouped(&page);
 
 	(void)state;
-	c->rank[3].blocks[0].in_use = 0;
+	c->rank[3].blocks[0].granules = 0;
 	read_in(c, 1, page);
 	read_in(c, 2, page);
 	write_in(c, 4, page);
