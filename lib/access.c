@@ -484,6 +484,9 @@ static int atomic(struct dsm *d, void *addr, const struct remote_atomic *a, uint
 		return error_set(EINVAL, "%p is not aligned to %u bytes", addr, a->width);
 	node_lock(d);
 	err = atomic_at(d, (uintptr_t)addr, a, result);
+	/* The page has been kept for this: whoever wants it meanwhile need not wait for the agent.
+	 */
+	protocol_retry(&d->protocol);
 	node_unlock(d);
 	return err;
 }

@@ -295,6 +295,9 @@ void cache_atomic(struct protocol *p, uint64_t page)
 	if (pg->state == PAGE_SHARED)
 		p->ops->zap(p->env, page, protocol_granules(p, page));
 	pg->state = PAGE_INVALID;
+	/* When the right comes it stays until the thread has looked: a load or a store of another
+	 * rank right behind the grant would have it ask again for ever. */
+	pg->fresh = 1;
 	ask(p, page, PEND_GETA, MSG_GETA, 0);
 	protocol_run_local(p);
 }

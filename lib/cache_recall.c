@@ -167,6 +167,8 @@ static bool has_something(const struct page *pg, enum page_deferred recall)
 {
 	if (pg->state == PAGE_SHARED)
 		return recall == DEFER_INV || (recall == DEFER_FWD_GETM && pg->unconfirmed);
+	if (pg->state == PAGE_ATOMIC)
+		return recall == DEFER_INV;
 	return recall != DEFER_INV && pg->state == PAGE_MODIFIED;
 }
 

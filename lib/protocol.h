@@ -52,7 +52,7 @@ struct page {
 	uint32_t poisoned : 1; /* an Inv came while the chain was in flight (R4) */
 	uint32_t frame : 1; /* own segment has a frame for it */
 	uint32_t queued : 1; /* in the eviction queue */
-	uint32_t fresh : 1; /* granted to a faulting thread that may not have had its access */
+	uint32_t fresh : 1; /* granted to a thread that may not have had its access */
 	uint32_t retrying : 1; /* in the list of recalls that wait for a fresh page to settle */
 	uint32_t lost : 1; /* cannot be had any more: home or owner died */
 	uint32_t demanded : 1; /* somebody waits for what is pending */
@@ -95,7 +95,7 @@ struct protocol_ops {
 	void (*wake)(void *env, uint64_t page);
 	/* The page cannot be had: err is a positive errno, blame the rank that it is about. */
 	void (*fail)(void *env, uint64_t page, int err, unsigned blame);
-	/* Has the thread that the page was granted to had its access? If not, protocol_retry()
+	/* Have the threads that the page was granted to had their access? If not, protocol_retry()
 	 * asks again: Mirage's time window (Fleisch, Popek 1989), measured on the thread. */
 	bool (*settled)(void *env, uint64_t page);
 	/* A hold of the page has ended that a thread waits for (hold.h): it is to look again. */

@@ -551,6 +551,34 @@ static void cache_atomic__every_other_state_and_back(void **state)
 	finish(c);
 }
 
+/* Of each rank, the home too: what it is granted it keeps until it has had its atomic, however soon
+ * the next load or store comes. */
+static void cache_atomic__recall_right_behind_the_grant_waits(void **state)
+{
+	(void)state;
+	for (unsigned r = 0; r < 2; r++) {
+		uint64_t page;
+		struct cluster *c = three(CLUSTER_RDMA, &page);
+
+		c->settled = never;
+		cache_atomic(cluster_rank(c, r), page);
+		cluster_run(c);
+		cache_write(cluster_rank(c, 2), page, 0, false);
+		cluster_expect(c, 2, 0, MSG_GETM);
+		if (r != 0)
+			cluster_expect(c, 0, r, MSG_INV);
+		assert_int_equal(state_of(c, r, page), PAGE_ATOMIC);
+		assert_true(protocol_retry(cluster_rank(c, r)));
+		cluster_add(c, r, page, 0);
+		c->settled = NULL;
+		assert_false(protocol_retry(cluster_rank(c, r)));
+		assert_int_equal(state_of(c, r, page), PAGE_INVALID);
+		cluster_run(c);
+		assert_true(cluster_store(c, 2, page, 0));
+		finish(c);
+	}
+}
+
 static void cache_atomic__owner_needs_no_home(void **state)
 {
 	uint64_t page;
@@ -803,6 +831,7 @@ int main(void)
 		cmocka_unit_test(cache_atomic__ranks_share_the_homes_memory),
 		cmocka_unit_test(cache_atomic__all_by_adapter_or_none),
 		cmocka_unit_test(cache_atomic__every_other_state_and_back),
+		cmocka_unit_test(cache_atomic__recall_right_behind_the_grant_waits),
 		cmocka_unit_test(cache_atomic__owner_needs_no_home),
 		cmocka_unit_test(cache_unhold__push_leaves_a_clean_page),
 		cmocka_unit_test(cache_unhold__push_crosses_a_recall),
