@@ -484,6 +484,10 @@ static int atomic(struct dsm *d, void *addr, const struct remote_atomic *a, uint
 		return error_set(EINVAL, "%p is not aligned to %u bytes", addr, a->width);
 	node_lock(d);
 	err = atomic_at(d, (uintptr_t)addr, a, result);
+	if (err == -EAGAIN) /* nothing was done: the home's adapter does none any more */
+		err = atomic_at(d, (uintptr_t)addr, a, result);
+	if (err == -EAGAIN)
+		err = error_set(EIO, "the home of %p granted an atomic twice and refused it", addr);
 	/* The page has been kept for this: whoever wants it meanwhile need not wait for the agent.
 	 */
 	protocol_retry(&d->protocol);

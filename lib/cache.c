@@ -286,6 +286,12 @@ void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 	protocol_run_local(p);
 }
 
+void cache_atomic_again(struct protocol *p, uint64_t page)
+{
+	if (p->pages[page].state == PAGE_ATOMIC && p->pages[page].adapter)
+		leave_atomics(p, page); /* it stays registered */
+}
+
 void cache_atomic(struct protocol *p, uint64_t page)
 {
 	struct page *pg = &p->pages[page];

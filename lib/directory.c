@@ -314,14 +314,15 @@ static bool free_for(struct protocol *p, uint64_t page, unsigned rank)
 }
 
 /* Whoever does a page's atomics by processor has to be asked before anybody does them by adapter;
- * who could do either does them by adapter with those who must. */
+ * who could do either does them by adapter with those who must. If this rank's adapter does none
+ * any more, all have to be asked, and begin anew by processor. */
 static bool may_join_atomics(const struct protocol *p, uint64_t word, unsigned rank)
 {
-	if (grant_state(word) == GRANT_CLEAN)
-		return DSM_BUG(ATOMIC);
-	return grant_state(word) == GRANT_ATOMIC &&
-	       (grant_rank(word) == ATOMIC_BY_ADAPTER ||
-		atomic_by(p, rank) == ATOMIC_BY_PROCESSORS || DSM_BUG(ADAPTER));
+	if (grant_state(word) != GRANT_ATOMIC)
+		return grant_state(word) == GRANT_CLEAN && DSM_BUG(ATOMIC);
+	if (grant_rank(word) == ATOMIC_BY_ADAPTER)
+		return p->space->wire_atomics && !rankset_empty(p->space->wire_atomics);
+	return atomic_by(p, rank) == ATOMIC_BY_PROCESSORS || DSM_BUG(ADAPTER);
 }
 
 static enum atomic_by joint_atomics(const struct protocol *p, uint64_t word, unsigned rank)

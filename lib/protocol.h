@@ -191,6 +191,8 @@ static inline unsigned protocol_home(const struct protocol *p, uint64_t page)
 void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
 void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
 void cache_atomic(struct protocol *p, uint64_t page);
+/* Remote atomics by adapter were granted, and the adapter does none: cache_atomic() asks anew. */
+void cache_atomic_again(struct protocol *p, uint64_t page);
 
 /* Was the page recalled from here a moment ago (or, once in a while, longer ago)? Then it is likely
  * to be recalled again soon. */

@@ -109,6 +109,8 @@ static int ask(struct dsm *d, uint64_t offset, const struct remote_atomic *a, bo
 				 "rank %u died before it answered an atomic on %p; whether it was "
 				 "done is not known",
 				 home, address(d, offset));
+	if (asked.waiter.result == -EAGAIN && by_adapter)
+		return -EAGAIN;
 	if (asked.waiter.result < 0)
 		return error_set(-asked.waiter.result, "rank %u refused an atomic on %p", home,
 				 address(d, offset));
@@ -128,7 +130,7 @@ static int own_adapter_step(struct dsm *d, uint64_t offset, enum transport_atomi
 					    .offset = offset,
 					    .operand = operand,
 					    .expected = expected };
-	int err = -EIO;
+	int err = -EAGAIN;
 
 	if (d->transport->ops->adapter_atomic)
 		err = d->transport->ops->adapter_atomic(d->transport, &step);
@@ -136,9 +138,11 @@ static int own_adapter_step(struct dsm *d, uint64_t offset, enum transport_atomi
 		*before = step.before;
 		return 0;
 	}
+	if (err == -EAGAIN)
+		return err;
 	return error_set(EIO,
-			 "RDMA device of rank %u cannot do an atomic on its own memory at %p; the "
-			 "log says why",
+			 "RDMA device of rank %u has failed at an atomic on its own memory at %p, "
+			 "as the log says; whether it was done is not known",
 			 d->rank, address(d, offset));
 }
 
@@ -286,19 +290,31 @@ static int by_processor(struct dsm *d, uint64_t offset, const struct remote_atom
 	return err == -EHOSTDOWN ? died(d, home, offset) : err;
 }
 
-int remote_atomic_do(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
-		     uint64_t *result)
+/* -EAGAIN: nothing was done, since the home's adapter does none any more. */
+static int by_adapter(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
+		      uint64_t *result)
 {
-	uint64_t page = protocol_page(&d->protocol, offset >> GRANULE_SHIFT);
 	int err = -EAGAIN;
 
-	if (!d->protocol.pages[page].adapter)
-		return by_processor(d, offset, a, result);
-	if (protocol_home(&d->protocol, page) == d->rank)
+	if (protocol_home(&d->protocol, offset >> GRANULE_SHIFT) == d->rank)
 		return by_own_adapter(d, offset, a, result);
 	if (a->width == 8)
 		err = post(d, offset, a, result);
 	return err == -EAGAIN ? ask(d, offset, a, true, result) : err;
+}
+
+int remote_atomic_do(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
+		     uint64_t *result)
+{
+	uint64_t page = protocol_page(&d->protocol, offset >> GRANULE_SHIFT);
+	int err;
+
+	if (!d->protocol.pages[page].adapter)
+		return by_processor(d, offset, a, result);
+	err = by_adapter(d, offset, a, result);
+	if (err == -EAGAIN)
+		cache_atomic_again(&d->protocol, page);
+	return err;
 }
 
 /*

@@ -43,7 +43,8 @@ uint64_t remote_atomic_apply(void *word, const struct remote_atomic *a);
  * Do it on the word at @offset, in its home's memory; the page is in state Atomic here. *result
  * receives the value before. Lock held, let go meanwhile.
  * -ETIMEDOUT: no answer; whether it was done is not known. -EHOSTDOWN: the home died. -EIO: its
- * adapter has failed.
+ * adapter has failed at it. -EAGAIN: nothing was done, because the home's adapter, whose it was to
+ * be, does none any more: the right to the page is to be asked for anew. No sentence is set.
  */
 int remote_atomic_do(struct dsm *d, uint64_t offset, const struct remote_atomic *a,
 		     uint64_t *result);

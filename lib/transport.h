@@ -111,7 +111,8 @@ struct transport_ops {
 		      uint64_t *result);
 	/* The same by an adapter: rank's, which may be the own one. Ordered before later messages
 	 * to rank. 0: complete. 1: done() will be called from poll(). -EAGAIN: nothing was done,
-	 * ask by message. -EIO: the own adapter does none any more. NULL: there is no adapter. */
+	 * ask by message; of the own rank: its adapter does none any more. -EIO: the own adapter
+	 * has failed; whether it was done is not known. NULL: there is no adapter. */
 	int (*adapter_atomic)(struct transport *t, struct transport_atomic_op *a);
 	/* Ordered per rank; never blocks (queues what does not fit). Own rank is not allowed.
 	 * -EHOSTDOWN: dropped, the rank is down. */

@@ -119,7 +119,9 @@ static int own_atomic(struct transport_verbs *v, struct transport_atomic_op *a)
 	struct awaited w = { false, 0 };
 	struct verbs_op *op;
 
-	if (verbs_self(v)->state != VERBS_UP || !v->mr[block])
+	if (verbs_self(v)->state != VERBS_UP)
+		return -EAGAIN;
+	if (!v->mr[block])
 		return -EIO;
 	op = atomic_op(v, v->p.size, a);
 	if (!op)

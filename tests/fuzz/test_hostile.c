@@ -420,6 +420,76 @@ static void atomic__on_what_is_behind_the_end(void **state)
 	rank_end();
 }
 
+/* As home, of a rank that was granted the page by adapter: this one has none (any more). */
+static void atomic__by_an_adapter_that_does_none(void **state)
+{
+	struct msg m = plain_msg(MSG_ATOMIC, 2, 0);
+
+	(void)state;
+	region_begin(DSM_HOME_RANK, 1);
+	m.flags = ATOMIC_FETCH_ADD | 8 << 8 | MSG_BY_ADAPTER;
+	m.word[2] = 1;
+	hear(&m);
+	assert_int_equal(node_rank_sent(MSG_ATOMIC_DONE)->msg.word[1], EAGAIN);
+	assert_int_equal(*(uint64_t *)node->space.alias, 0);
+	rank_end();
+}
+
+/* A home that grants the page by adapter so many times, and whose adapter does nothing. */
+static struct {
+	struct input in;
+	uint8_t said[64];
+	unsigned by_adapter;
+} home;
+
+static int home_answers(struct transport *t, unsigned rank, const struct msg *m)
+{
+	uint8_t grant[] = { STEP_OTHERS | MSG_GRANT_A, 0, 0, 0,
+			    42 /* of the processor's atomic */ };
+	uint8_t none_done[] = {
+		STEP_OTHERS | MSG_ATOMIC_DONE, 0, 0, 2, (uint8_t)m->word[0], EAGAIN
+	};
+	size_t len = 0;
+
+	(void)t;
+	(void)rank;
+	if (m->kind == MSG_ATOMIC)
+		len = sizeof(none_done);
+	else if (m->kind == MSG_GETA)
+		len = sizeof(grant);
+	if (m->kind == MSG_GETA && home.by_adapter) {
+		home.by_adapter--;
+		grant[3] = MSG_ADAPTER << 3;
+		len--;
+	}
+	home.in = (struct input){ home.said, home.said + len };
+	memcpy(home.said, m->kind == MSG_ATOMIC ? none_done : grant, len);
+	return 0;
+}
+
+static void atomic_done__that_the_adapter_does_none(void **state)
+{
+	struct transport_ops ops;
+	struct msg inv = plain_msg(MSG_INV, 0, 0);
+	uint64_t old = 0;
+
+	(void)state;
+	region_begin(DSM_HOME_RANK, 0);
+	ops = *node->transport->ops;
+	ops.send = home_answers;
+	node->transport->ops = &ops;
+	script = &home.in;
+	home.by_adapter = 1;
+	assert_int_equal(dsm_fetch_add64(node, (uint64_t *)NODE_BASE, 1, &old), 0);
+	assert_int_equal(old, 42);
+	hear(&inv);
+	home.by_adapter = 2; /* it goes on as if it could */
+	assert_int_equal(dsm_fetch_add64(node, (uint64_t *)NODE_BASE, 1, &old), -EIO);
+	assert_non_null(strstr(dsm_errmsg(), "twice"));
+	script = &none;
+	rank_end();
+}
+
 static void inv__of_what_is_behind_the_end(void **state)
 {
 	struct msg m = plain_msg(MSG_INV, 0, 3);
@@ -585,6 +655,8 @@ int main(int argc, char **argv)
 		TEST(gets__for_what_is_behind_the_end),
 		TEST(putm__that_goes_beyond_the_end),
 		TEST(atomic__on_what_is_behind_the_end),
+		TEST(atomic__by_an_adapter_that_does_none),
+		TEST(atomic_done__that_the_adapter_does_none),
 		TEST(inv__of_what_is_behind_the_end),
 		TEST(region_drop__readers_of_what_is_behind_the_end),
 		TEST(grant_error__that_is_none),

@@ -530,6 +530,39 @@ static void cache_atomic__all_by_adapter_or_none(void **state)
 	finish(c);
 }
 
+/* The home's adapter has ceased to: whoever asks anew makes it all by processor, also for those who
+ * have not noticed. */
+static void cache_atomic__by_processor_once_the_adapter_has_failed(void **state)
+{
+	(void)state;
+	for (unsigned again = 0; again < 3; again++) {
+		uint64_t page;
+		struct cluster *c = three(CLUSTER_RDMA, &page);
+
+		for (unsigned r = 0; r < 3; r++) {
+			cache_atomic(cluster_rank(c, (r + 1) % 3), page);
+			cluster_run(c);
+		}
+		for (unsigned r = 0; r < 3; r++)
+			assert_int_equal(cluster_state(c, r, page)->adapter, 1);
+		rankset_clear(&c->rank[0].adapters);
+		cache_atomic_again(cluster_rank(c, again), page);
+		cache_atomic(cluster_rank(c, again), page);
+		cluster_run(c);
+		assert_int_equal(grant_of(c, page), grant_word(GRANT_ATOMIC, ATOMIC_BY_PROCESSORS));
+		for (unsigned r = 0; r < 3; r++) {
+			assert_int_equal(state_of(c, r, page),
+					 r == again ? PAGE_ATOMIC : PAGE_INVALID);
+			cache_atomic(cluster_rank(c, r), page);
+			cluster_run(c);
+			assert_int_equal(cluster_state(c, r, page)->adapter, 0);
+			cache_atomic_again(cluster_rank(c, r), page); /* nothing to be mended */
+			assert_int_equal(state_of(c, r, page), PAGE_ATOMIC);
+		}
+		finish(c);
+	}
+}
+
 static void cache_atomic__every_other_state_and_back(void **state)
 {
 	uint64_t page;
@@ -830,6 +863,7 @@ int main(void)
 		cmocka_unit_test(cache_write__refused_ahead_but_needed_meanwhile),
 		cmocka_unit_test(cache_atomic__ranks_share_the_homes_memory),
 		cmocka_unit_test(cache_atomic__all_by_adapter_or_none),
+		cmocka_unit_test(cache_atomic__by_processor_once_the_adapter_has_failed),
 		cmocka_unit_test(cache_atomic__every_other_state_and_back),
 		cmocka_unit_test(cache_atomic__recall_right_behind_the_grant_waits),
 		cmocka_unit_test(cache_atomic__owner_needs_no_home),
