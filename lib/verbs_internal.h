@@ -206,8 +206,8 @@ struct transport_verbs {
 	struct cds_list_head done; /* fetches that are complete and not told */
 	struct rankset stirred; /* peers that may have something to be done */
 	uint32_t nbroken;
-	unsigned nexpected; /* operations under way whose end somebody waits for */
-	uint32_t expects; /* atomic: there are some, or some that wait for room */
+	unsigned nawaited; /* operations under way whose end somebody waits for */
+	uint32_t awaits; /* atomic: there are some, or some that wait for room */
 	uint32_t work; /* atomic: poll() has something to do that is in no queue of the adapter */
 	bool asleep;
 	bool watching; /* see verbs_watches() */
@@ -335,9 +335,9 @@ bool verbs_watches(const struct transport *t);
 /* Take what the adapter has completed, without an upcall; returns the number. */
 unsigned verbs_reap(struct transport_verbs *v);
 /* Somebody waits for the end of an own operation, or for the room that it makes. */
-void verbs_expect(struct transport_verbs *v);
+void verbs_note_awaited(struct transport_verbs *v);
 /* Does somebody wait for the end of this one? */
-bool verbs_is_expected(const struct transport_verbs *v, const struct verbs_op *op);
+bool verbs_is_awaited(const struct transport_verbs *v, const struct verbs_op *op);
 /* There is something for poll() that is in no queue of the adapter. */
 void verbs_note_work(struct transport_verbs *v);
 

@@ -63,7 +63,7 @@ static bool queue_message(struct transport_verbs *v, unsigned rank, const struct
 	cds_list_add_tail(&q->link, &peer->queue);
 	peer->nqueued++;
 	rankset_add(&v->stirred, rank);
-	verbs_expect(v);
+	verbs_note_awaited(v);
 	return true;
 }
 

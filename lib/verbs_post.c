@@ -57,9 +57,9 @@ bool verbs_post(struct transport_verbs *v, struct verbs_op *op, struct ibv_send_
 	op->nwr = n;
 	peer->sends_free -= n;
 	cds_list_add_tail(&op->link, &peer->flight);
-	if (verbs_is_expected(v, op)) {
-		v->nexpected++;
-		verbs_expect(v);
+	if (verbs_is_awaited(v, op)) {
+		v->nawaited++;
+		verbs_note_awaited(v);
 	}
 	return true;
 }
@@ -284,7 +284,7 @@ int verbs_fetch(struct transport *t, struct transport_fetch *f)
 	op->granule = f->granule;
 	cds_list_add_tail(&op->link, &v->peers[f->rank].waiting);
 	rankset_add(&v->stirred, f->rank);
-	verbs_expect(v);
+	verbs_note_awaited(v);
 	verbs_start_waiting(v, &v->peers[f->rank]);
 	return 1;
 }
@@ -311,7 +311,7 @@ void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *
 	a->pull = op;
 	cds_list_add_tail(&op->link, &peer->waiting);
 	rankset_add(&v->stirred, rank);
-	verbs_expect(v);
+	verbs_note_awaited(v);
 	verbs_start_waiting(v, peer);
 }
 

@@ -58,7 +58,7 @@ bool verbs_pending(struct transport *t)
 	    __atomic_load_n(&v->ntaken, __ATOMIC_ACQUIRE))
 		return true;
 	pthread_mutex_lock(&v->cq_lock);
-	n = refill(v, __atomic_load_n(&v->expects, __ATOMIC_ACQUIRE));
+	n = refill(v, __atomic_load_n(&v->awaits, __ATOMIC_ACQUIRE));
 	pthread_mutex_unlock(&v->cq_lock);
 	return n > 0;
 }
@@ -229,8 +229,8 @@ static void on_completion(struct transport_verbs *v, const struct ibv_wc *wc)
 	peer->sends_free += op->nwr;
 	if (peer != verbs_self(v))
 		stir(v, op->rank);
-	if (verbs_is_expected(v, op))
-		v->nexpected--;
+	if (verbs_is_awaited(v, op))
+		v->nawaited--;
 	cds_list_del(&op->link);
 	op_end(v, op, wc->status == IBV_WC_SUCCESS);
 }
@@ -268,15 +268,16 @@ unsigned verbs_reap(struct transport_verbs *v)
  * Sleep
  */
 
-bool verbs_is_expected(const struct transport_verbs *v, const struct verbs_op *op)
+bool verbs_is_awaited(const struct transport_verbs *v, const struct verbs_op *op)
 {
 	/* Those on the own memory are waited for by polling. */
-	return op->kind != OP_SEND && op->kind != OP_WRITE && op->rank != v->p.size;
+	return op->kind != OP_SEND && op->kind != OP_WRITE && op->kind != OP_PUSH &&
+	       op->rank != v->p.size;
 }
 
-void verbs_expect(struct transport_verbs *v)
+void verbs_note_awaited(struct transport_verbs *v)
 {
-	__atomic_store_n(&v->expects, 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&v->awaits, 1, __ATOMIC_RELEASE);
 	if (!v->ended.armed)
 		v->watching = false;
 }
@@ -300,7 +301,7 @@ static void watch(struct transport_verbs *v)
 	if (!verbs_has_queues(v))
 		return;
 	arm(v, &v->arrived);
-	if (v->expects)
+	if (v->awaits)
 		arm(v, &v->ended);
 }
 
@@ -359,8 +360,7 @@ static void note_rest(struct transport_verbs *v)
 	rankset_for_each (r, &v->stirred)
 		work = work || verbs_has_ready(&v->peers[r]);
 	__atomic_store_n(&v->work, work, __ATOMIC_RELEASE);
-	__atomic_store_n(&v->expects, v->nexpected || !rankset_empty(&v->stirred),
-			 __ATOMIC_RELEASE);
+	__atomic_store_n(&v->awaits, v->nawaited || !rankset_empty(&v->stirred), __ATOMIC_RELEASE);
 }
 
 /* In asleep mode what comes from now on makes fd readable, and so does what has come already. */
