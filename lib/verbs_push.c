@@ -39,8 +39,7 @@ void verbs_expect(struct transport *t, unsigned rank, uint64_t granule, size_t l
 		return;
 	asked = &v->peers[rank].asked;
 	i = verbs_offer_free(asked);
-	/* An earlier request for the page may have gone unanswered: its place may be written yet.
-	 */
+	/* One request for the page may have gone unanswered: its place may be written yet. */
 	if (i < 0 || verbs_offer_find(asked, granule) >= 0)
 		return;
 	place = verbs_arena_get(&v->pushed, len_bytes);
@@ -103,7 +102,7 @@ static struct verbs_op *prepare(struct transport_verbs *v, unsigned rank, uint64
 	struct verbs_peer *peer = &v->peers[rank];
 	struct verbs_op *op;
 
-	/* What waits to be sent goes first; with a page behind it, it would keep others from room.
+	/* Messages that wait go first; a copy that waited behind them would keep room from others.
 	 */
 	if (!cds_list_empty(&peer->queue) || peer->sends_free < 2)
 		return NULL;
