@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "shm_ring.h"
+#include "shm_link.h"
 #include "space.h"
 #include "transport.h"
 
@@ -43,19 +43,6 @@ struct shm_self {
 	int listen_fd;
 };
 
-/* A connection to a peer. */
-struct shm_link {
-	int control_fd; /* readable when the peer's end is closed */
-	int event_fd; /* wakes the peer */
-	uint8_t *view; /* its segment */
-	struct shm_box *box; /* its mailbox */
-};
-
-#define SHM_LINK_NONE                                                                              \
-	{                                                                                          \
-		-1, -1, NULL, NULL                                                                 \
-	}
-
 /* Listen on a new random name and fill self->card and self->listen_fd. */
 int shm_listen(struct shm_self *self);
 
@@ -69,10 +56,5 @@ int shm_listen(struct shm_self *self);
  */
 int shm_connect(const struct shm_self *self, const struct rankset *peers, const uint8_t *cards,
 		size_t stride, uint64_t deadline_ns, struct shm_link *links);
-
-/* Close the descriptors, so that the peer sees the end; the mappings stay. */
-void shm_link_close(struct shm_link *link);
-/* Undo all of it. */
-void shm_link_fini(struct shm_link *link, const struct shm_self *self);
 
 #endif

@@ -10,9 +10,6 @@
 
 #include "shm_connect.h"
 
-/* Descriptors that come with a hello. */
-enum { HELLO_SEGMENT, HELLO_BOX, HELLO_EVENT, HELLO_FDS };
-
 struct shm_hello {
 	uint32_t magic; /* WIRE_MAGIC */
 	uint32_t version; /* WIRE_VERSION */
