@@ -56,6 +56,7 @@ static void init(void)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		if ((bad[i].config.rank && getenv("DSM_RANK")) ||
+		    (bad[i].config.timeout_ms && getenv("DSM_TIMEOUT_MS")) ||
 		    (bad[i].config.transport && getenv("DSM_TRANSPORT")))
 			continue; /* the environment is worth more */
 		CHECK_FAILS(dsm_init(&d, &bad[i].config), bad[i].err, bad[i].text);
