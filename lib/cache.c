@@ -342,6 +342,19 @@ static int map_modified(struct protocol *p, const struct msg *m)
 	return map_pages(p, m->page, 1, true, p->ops->pushed(p->env, m->src, m->page));
 }
 
+/* It cannot be made writable here, and goes back. A copy that is here stays, since threads may hold
+ * it: the home's memory is what the page is, and the same. */
+static void give_back(struct protocol *p, uint64_t page)
+{
+	struct page *pg = &p->pages[page];
+	bool keeps = pg->state == PAGE_SHARED;
+
+	if (keeps) /* a part of it may have become writable */
+		p->ops->forbid_write(p->env, page, protocol_granules(p, page));
+	pg->registered = pg->unconfirmed = keeps && !cache_is_home(p, page);
+	protocol_tell(p, protocol_home(p, page), MSG_PUTM, page, keeps ? MSG_KEEPS : 0);
+}
+
 static void on_grant_m(struct protocol *p, const struct msg *m)
 {
 	struct page *pg = &p->pages[m->page];
@@ -358,11 +371,7 @@ static void on_grant_m(struct protocol *p, const struct msg *m)
 		arrived(p, m->page, PAGE_MODIFIED);
 		return;
 	}
-	/* It cannot be mapped here; the home's memory is still what the page is. */
-	if (pg->state == PAGE_SHARED)
-		p->ops->zap(p->env, m->page, protocol_granules(p, m->page));
-	pg->state = PAGE_INVALID;
-	protocol_tell(p, m->src, MSG_PUTM, m->page, 0);
+	give_back(p, m->page);
 	cache_fail(p, m->page, -err, p->rank);
 }
 

@@ -256,6 +256,36 @@ static void cache_write__obeys_the_recall_that_waits(void **state)
 	finish(c);
 }
 
+/* Of any rank, the home too: threads hold a copy, one wants to write it, and that cannot be mapped.
+ */
+static void cache_hold__copy_outlives_an_upgrade_that_fails(void **state)
+{
+	(void)state;
+	for (unsigned r = 0; r < 2; r++) {
+		uint64_t page;
+		struct cluster *c = three(CLUSTER_RDMA, &page);
+
+		read_in(c, r, page);
+		read_in(c, 2, page);
+		assert_int_equal(cache_hold(cluster_rank(c, r), page, false), 0);
+		c->map_fail_percent = 100;
+		cache_write(cluster_rank(c, r), page, 0, false);
+		cluster_run(c);
+		c->map_fail_percent = 0;
+		assert_int_equal(grant_of(c, page), GRANT_CLEAN);
+		assert_int_equal(state_of(c, r, page), PAGE_SHARED);
+		cache_write(cluster_rank(c, 2), page, 0, false);
+		cluster_run(c);
+		assert_true(cluster_load(c, r, page, 0));
+		assert_false(cluster_store(c, r, page, 0));
+		assert_int_equal(state_of(c, 2, page), PAGE_INVALID);
+		cache_unhold(cluster_rank(c, r), page, 1, false, false);
+		cluster_run(c);
+		assert_true(cluster_store(c, 2, page, 0));
+		finish(c);
+	}
+}
+
 static bool never(void *app, unsigned rank, uint64_t page)
 {
 	(void)app;
@@ -850,6 +880,7 @@ int main(void)
 		cmocka_unit_test(cache_hold__refuses_to_overflow),
 		cmocka_unit_test(cache_hold__two_upgrades_of_held_pages),
 		cmocka_unit_test(cache_write__obeys_the_recall_that_waits),
+		cmocka_unit_test(cache_hold__copy_outlives_an_upgrade_that_fails),
 		cmocka_unit_test(protocol_retry__recall_of_a_fresh_page_waits),
 		cmocka_unit_test(cache_contended__tells_what_was_recalled),
 		cmocka_unit_test(protocol_retry__not_for_pages_that_no_fault_asked_for),
