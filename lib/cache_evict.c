@@ -18,9 +18,7 @@ void cache_frame_added(struct protocol *p, uint64_t page)
 
 	if (pg->frame)
 		return;
-	p->due -= cache_is_due(p, page) ? protocol_granules(p, page) : 0;
-	pg->frame = 1;
-	p->frames += protocol_granules(p, page);
+	cache_set_frame(p, page, true);
 	if (pg->queued)
 		return;
 	pg->queued = 1;
@@ -106,10 +104,9 @@ static void evict_run(struct protocol *p, uint64_t first, uint64_t n)
 			pg->state = PAGE_INVALID; /* silent if Shared: it stays registered (R3) */
 		if (DSM_BUG(R3))
 			pg->registered = 0;
-		pg->frame = 0;
+		cache_set_frame(p, g, false);
 	}
 	p->ops->drop(p->env, first, n);
-	p->frames -= n;
 }
 
 static void evict(struct protocol *p, uint64_t granules)

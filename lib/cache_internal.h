@@ -27,11 +27,29 @@ static inline bool cache_is_due(const struct protocol *p, uint64_t page)
 	       !cache_is_home(p, page);
 }
 
+/* What is pending and whether there is a frame change here alone: due and frames count them. */
+static inline void cache_set(struct protocol *p, uint64_t page, enum page_pending pending,
+			     bool frame)
+{
+	struct page *pg = &p->pages[page];
+	unsigned granules = protocol_granules(p, page);
+
+	p->due -= cache_is_due(p, page) ? granules : 0;
+	p->frames -= pg->frame ? granules : 0;
+	pg->pending = pending;
+	pg->frame = frame;
+	p->due += cache_is_due(p, page) ? granules : 0;
+	p->frames += pg->frame ? granules : 0;
+}
+
 static inline void cache_set_pending(struct protocol *p, uint64_t page, enum page_pending pending)
 {
-	p->due -= cache_is_due(p, page) ? protocol_granules(p, page) : 0;
-	p->pages[page].pending = pending;
-	p->due += cache_is_due(p, page) ? protocol_granules(p, page) : 0;
+	cache_set(p, page, pending, p->pages[page].frame);
+}
+
+static inline void cache_set_frame(struct protocol *p, uint64_t page, bool frame)
+{
+	cache_set(p, page, p->pages[page].pending, frame);
 }
 
 /* cache.c */

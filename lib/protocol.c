@@ -210,9 +210,7 @@ void protocol_forget(struct protocol *p, uint64_t first_block, uint64_t nblocks)
 	for (uint64_t end = g + nblocks * GRANULES_PER_BLOCK; g < end; g++) {
 		struct page *page = &p->pages[g];
 
-		cache_set_pending(p, g, PEND_NONE);
-		if (page->frame)
-			p->frames -= protocol_granules(p, g);
+		cache_set(p, g, PEND_NONE, false);
 		/* What is in a queue stays in it and is skipped there. */
 		*page = (struct page){ .queued = page->queued, .retrying = page->retrying };
 	}
