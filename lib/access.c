@@ -92,7 +92,7 @@ static int know_home(struct dsm *d, uint64_t page, uint64_t deadline_ns)
 void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 {
 	struct protocol *p = &d->protocol;
-	unsigned each = protocol_granules(p, page), ahead;
+	unsigned each = protocol_granules(p, page), most;
 	bool together = true;
 
 	for (uint64_t g = page; g < end; g += each) {
@@ -106,14 +106,14 @@ void node_want(struct dsm *d, uint64_t page, uint64_t end, bool write)
 		if (p->pages[g].pending || p->pages[g].lost || ready(d, g, write) ||
 		    (g != page && p->pages[g].readers_holding))
 			continue;
-		/* What can be had together comes with the first; the others are asked for singly.
-		 */
-		ahead = together ? (unsigned)((end - g) / each - 1) : 0;
-		together = false;
-		if (!write)
-			cache_read(p, g, ahead, false);
+		/* What can be had together comes with the first; what is not read with it is asked
+		 * for singly. */
+		most = (unsigned)((end - g) / each);
+		if (write)
+			cache_write_run(p, g, most);
 		else
-			cache_write(p, g, protocol_home(p, g) == d->rank ? ahead : 0, false);
+			cache_read(p, g, together ? most - 1 : 0, false);
+		together = false;
 	}
 	node_run_local(d);
 }

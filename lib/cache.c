@@ -243,47 +243,81 @@ void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 	protocol_run_local(p);
 }
 
-/* Ask for pages behind a written one, if nobody else has them. */
-static void write_ahead(struct protocol *p, uint64_t page, unsigned ahead)
+/* How many pages from page on, at most `most`, one GetM can ask for: with a copy like the first, or
+ * without one, and nothing else going on. */
+static unsigned write_run(const struct protocol *p, uint64_t page, unsigned most)
 {
-	unsigned n = ahead ? cache_chain_length(p, page, 1 + ahead) : 1;
+	unsigned each = protocol_granules(p, page), n = 1;
 
-	for (unsigned i = 1; i < n; i++) {
-		uint64_t next = page + (uint64_t)i * protocol_granules(p, page);
+	if (most > TRANSPORT_FETCH_MAX)
+		most = TRANSPORT_FETCH_MAX;
+	while (n < most) {
+		uint64_t next = page + (uint64_t)n * each;
+		const struct page *pg = &p->pages[next];
 
-		cache_set_pending(p, next, PEND_GETM);
-		protocol_tell(p, protocol_home(p, next), MSG_GETM, next, MSG_IF_FREE);
+		if (next / GRANULES_PER_BLOCK != page / GRANULES_PER_BLOCK || pg->pending ||
+		    pg->state != p->pages[page].state || pg->lost || pg->deferred ||
+		    pg->readers_holding)
+			break;
+		n++;
 	}
+	return n;
+}
+
+/* @all: those behind the first are wanted too; else only if nobody else has them. */
+static void ask_to_write(struct protocol *p, uint64_t page, unsigned most, bool all)
+{
+	bool copy = p->pages[page].state == PAGE_SHARED;
+	unsigned each = protocol_granules(p, page), n;
+	struct msg m = { .kind = MSG_GETM,
+			 .slots = 1,
+			 .src = (uint16_t)p->rank,
+			 .flags = copy ? MSG_HAS_COPY : 0,
+			 .page = page };
+
+	if (!copy)
+		cache_make_room(p, (uint64_t)most * each);
+	n = write_run(p, page, most);
+	stats_add(copy ? &p->stats->pub.write_upgrades : &p->stats->pub.write_misses, all ? n : 1);
+	for (unsigned i = 0; i < n; i++) {
+		cache_set_pending(p, page + (uint64_t)i * each, PEND_GETM);
+		p->pages[page + (uint64_t)i * each].demanded = all || i == 0;
+	}
+	m.flags |= n > 1 && !all ? MSG_IF_FREE : 0;
+	m.word[0] = n - 1;
+	protocol_send(p, protocol_home(p, page), &m);
+	cache_obey_deferred(p, page); /* as ask() */
+}
+
+static void want_to_write(struct protocol *p, uint64_t page, unsigned most, bool all)
+{
+	if (cannot_start(p, page))
+		return;
+	if (p->pages[page].state == PAGE_ATOMIC)
+		leave_atomics(p, page);
+	if (cache_is_home(p, page)) {
+		stats_inc(&p->stats->pub.home_faults);
+		own_write(p, page, most - 1);
+	} else {
+		ask_to_write(p, page, most, all);
+	}
+	protocol_run_local(p);
 }
 
 void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 {
-	struct page *pg = &p->pages[page];
-
 	if (fault)
-		pg->fresh = 1;
-	if (cache_can_write(p, page)) {
-		if (fault)
-			remap(p, page);
-		return;
-	}
-	if (cannot_start(p, page))
-		return;
-	if (pg->state == PAGE_ATOMIC)
-		leave_atomics(p, page);
-	if (cache_is_home(p, page)) {
-		stats_inc(&p->stats->pub.home_faults);
-		own_write(p, page, ahead);
-	} else {
-		bool copy = pg->state == PAGE_SHARED;
+		p->pages[page].fresh = 1;
+	if (!cache_can_write(p, page))
+		want_to_write(p, page, 1 + ahead, false);
+	else if (fault)
+		remap(p, page);
+}
 
-		stats_inc(copy ? &p->stats->pub.write_upgrades : &p->stats->pub.write_misses);
-		if (!copy)
-			cache_make_room(p, (uint64_t)(1 + ahead) * protocol_granules(p, page));
-		ask(p, page, PEND_GETM, MSG_GETM, copy ? MSG_HAS_COPY : 0);
-		write_ahead(p, page, ahead);
-	}
-	protocol_run_local(p);
+void cache_write_run(struct protocol *p, uint64_t page, unsigned most)
+{
+	if (!cache_can_write(p, page))
+		want_to_write(p, page, most, true);
 }
 
 void cache_atomic_again(struct protocol *p, uint64_t page)
@@ -323,23 +357,24 @@ static void on_grant_s(struct protocol *p, const struct msg *m)
 	cache_map_shared(p, m->page, 1, own ? NULL : p->ops->pushed(p->env, m->src, m->page));
 }
 
-/* Make a page writable: it is here already, or it is the home's own, or its data has been pushed.
- */
-static int map_modified(struct protocol *p, const struct msg *m)
+/* Make n pages that are alike writable: they are here already, or are the home's own, or their data
+ * has been pushed. */
+static int map_modified(struct protocol *p, uint64_t first, unsigned n, const uint8_t *data)
 {
-	unsigned granules = protocol_granules(p, m->page);
-	struct page *pg = &p->pages[m->page];
+	uint64_t granules = (uint64_t)n * protocol_granules(p, first);
+	bool copy = p->pages[first].state == PAGE_SHARED, own = cache_is_home(p, first);
 
-	if (pg->state == PAGE_SHARED && (cache_is_home(p, m->page) || !(m->flags & MSG_DATA)))
-		return p->ops->allow_write(p->env, m->page, granules);
-	if (cache_is_home(p, m->page))
-		return p->ops->map(p->env, m->page, granules, true, NULL, true);
-	if (!(m->flags & MSG_DATA))
+	if (copy && (own || !data))
+		return p->ops->allow_write(p->env, first, granules);
+	if (own)
+		return p->ops->map(p->env, first, granules, true, NULL, true);
+	if (!data)
 		return -EPROTO;
-	if (pg->state == PAGE_SHARED)
-		p->ops->zap(p->env, m->page, granules);
-	pg->state = PAGE_INVALID;
-	return map_pages(p, m->page, 1, true, p->ops->pushed(p->env, m->src, m->page));
+	if (copy)
+		p->ops->zap(p->env, first, granules);
+	for (uint64_t g = first; g < first + granules; g += protocol_granules(p, first))
+		p->pages[g].state = PAGE_INVALID;
+	return map_pages(p, first, n, true, data);
 }
 
 /* It cannot be made writable here, and goes back. A copy that is here stays, since threads may hold
@@ -355,24 +390,63 @@ static void give_back(struct protocol *p, uint64_t page)
 	protocol_tell(p, protocol_home(p, page), MSG_PUTM, page, keeps ? MSG_KEEPS : 0);
 }
 
-static void on_grant_m(struct protocol *p, const struct msg *m)
+/* How many of most pages from page on are as the first: granted to be written, and mapped alike. */
+static unsigned granted_run(const struct protocol *p, uint64_t page, unsigned most)
 {
-	struct page *pg = &p->pages[m->page];
+	const struct page *first = &p->pages[page], *pg;
+	unsigned n = 0;
+
+	while (n < most) {
+		pg = first + (uint64_t)n * protocol_granules(p, page);
+		if (pg->pending != PEND_GETM || pg->state != first->state ||
+		    pg->frame != first->frame)
+			break;
+		n++;
+	}
+	return n;
+}
+
+static void take_modified(struct protocol *p, uint64_t first, unsigned n, const uint8_t *data)
+{
+	unsigned each = protocol_granules(p, first);
 	int err;
 
-	if (pg->pending != PEND_GETM)
-		return;
-	if (!pg->demanded)
-		stats_inc(&p->stats->pub.prefetched_pages);
-	pg->registered = 0; /* its bit was taken with all others */
-	pg->unconfirmed = 0;
-	err = map_modified(p, m);
-	if (err == 0) {
-		arrived(p, m->page, PAGE_MODIFIED);
-		return;
+	for (unsigned i = 0; i < n; i++) {
+		struct page *pg = &p->pages[first + (uint64_t)i * each];
+
+		if (!pg->demanded)
+			stats_inc(&p->stats->pub.prefetched_pages);
+		pg->registered = 0; /* its bit was taken with all others */
+		pg->unconfirmed = 0;
 	}
-	give_back(p, m->page);
-	cache_fail(p, m->page, -err, p->rank);
+	err = map_modified(p, first, n, data);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t page = first + (uint64_t)i * each;
+
+		if (err == 0) {
+			arrived(p, page, PAGE_MODIFIED);
+			continue;
+		}
+		give_back(p, page);
+		cache_fail(p, page, -err, p->rank);
+	}
+}
+
+static void on_grant_m(struct protocol *p, const struct msg *m)
+{
+	unsigned each = protocol_granules(p, m->page), n = 1 + (unsigned)m->word[0], run;
+	const uint8_t *data = NULL;
+
+	if (m->flags & MSG_DATA && !cache_is_home(p, m->page))
+		data = p->ops->pushed(p->env, m->src, m->page);
+	for (unsigned i = 0; i < n; i += run ? run : 1) {
+		uint64_t page = m->page + (uint64_t)i * each;
+
+		run = granted_run(p, page, n - i);
+		if (run)
+			take_modified(p, page, run,
+				      data ? data + (page - m->page) * GRANULE_BYTES : NULL);
+	}
 }
 
 static void on_grant_a(struct protocol *p, const struct msg *m)
@@ -386,23 +460,30 @@ static void on_grant_a(struct protocol *p, const struct msg *m)
 	arrived(p, m->page, PAGE_ATOMIC);
 }
 
-static void on_grant_error(struct protocol *p, const struct msg *m)
+static void refused(struct protocol *p, uint64_t page, int err, unsigned blame)
 {
-	struct page *pg = &p->pages[m->page];
-	int err = (int)m->word[0];
+	struct page *pg = &p->pages[page];
 
 	if (pg->pending != PEND_GETS && pg->pending != PEND_GETM && pg->pending != PEND_GETA)
 		return;
 	if (err != EAGAIN) {
-		cache_fail(p, m->page, err, (unsigned)m->word[1]);
+		cache_fail(p, page, err, blame);
 		return;
 	}
 	/* What was asked for ahead of a stream is in use. Who came to need it meanwhile asks anew.
 	 */
-	cache_set_pending(p, m->page, PEND_NONE);
+	cache_set_pending(p, page, PEND_NONE);
 	p->refused++;
 	if (pg->demanded)
-		ask(p, m->page, PEND_GETM, MSG_GETM, pg->state == PAGE_SHARED ? MSG_HAS_COPY : 0);
+		ask(p, page, PEND_GETM, MSG_GETM, pg->state == PAGE_SHARED ? MSG_HAS_COPY : 0);
+}
+
+static void on_grant_error(struct protocol *p, const struct msg *m)
+{
+	unsigned each = protocol_granules(p, m->page);
+
+	for (uint64_t i = 0; i <= m->word[2]; i++)
+		refused(p, m->page + i * each, (int)m->word[0], (unsigned)m->word[1]);
 }
 
 void cache_message(struct protocol *p, const struct msg *m)

@@ -159,6 +159,64 @@ static void request_drop(struct protocol *p, struct request *r)
 	pool_put(&p->request_pool, r);
 }
 
+/*
+ * Answers. Those about neighbouring pages that are alike are one message, while the event lasts in
+ * which a run of pages was asked for: so what asking for a run saves is saved on the way back too.
+ * They do not fall behind anything: what else goes to that rank has them sent before.
+ */
+
+static void send_answers(struct protocol *p)
+{
+	struct answers *a = &p->answers;
+	struct msg m = a->msg;
+	unsigned n = a->n;
+
+	if (!n)
+		return;
+	a->n = 0;
+	m.word[m.kind == MSG_GRANT_ERROR ? 2 : 0] = n - 1;
+	if (m.kind == MSG_GRANT_M && m.flags & MSG_DATA)
+		p->ops->push(p->env, a->rank, m.page, n * protocol_granules(p, m.page));
+	protocol_send(p, a->rank, &m);
+}
+
+static bool is_next(const struct protocol *p, unsigned rank, const struct msg *m)
+{
+	const struct answers *a = &p->answers;
+
+	return a->n && a->rank == rank && a->msg.kind == m->kind && a->msg.flags == m->flags &&
+	       a->msg.word[0] == m->word[0] && a->msg.word[1] == m->word[1] &&
+	       m->page == a->msg.page + (uint64_t)a->n * protocol_granules(p, a->msg.page) &&
+	       m->page % GRANULES_PER_BLOCK;
+}
+
+/* Never to the own rank. */
+static void answer(struct protocol *p, unsigned rank, const struct msg *m)
+{
+	struct answers *a = &p->answers;
+
+	if (!is_next(p, rank, m)) {
+		send_answers(p);
+		a->msg = *m;
+		a->rank = rank;
+	}
+	a->n++;
+	if (!a->gather)
+		send_answers(p);
+}
+
+void directory_before_send(struct protocol *p, unsigned rank)
+{
+	if (p->answers.n && p->answers.rank == rank)
+		send_answers(p);
+}
+
+void directory_event_end(struct protocol *p)
+{
+	p->answers.gather = false;
+	send_answers(p);
+}
+
 static void refuse(struct protocol *p, uint64_t page, unsigned rank, int err, unsigned blame)
 {
 	struct msg m = { .kind = MSG_GRANT_ERROR,
@@ -167,7 +225,10 @@ static void refuse(struct protocol *p, uint64_t page, unsigned rank, int err, un
 			 .page = page,
 			 .word = { (uint64_t)err, blame < p->size ? blame : p->rank } };
 
-	protocol_send(p, rank, &m);
+	if (rank == p->rank)
+		protocol_send(p, rank, &m);
+	else
+		answer(p, rank, &m);
 }
 
 /*
@@ -179,24 +240,28 @@ static void refuse(struct protocol *p, uint64_t page, unsigned rank, int err, un
 static void grant(struct protocol *p, unsigned rank, enum msg_kind kind, uint64_t page,
 		  uint32_t flags)
 {
-	struct msg own = { .kind = (uint8_t)kind,
-			   .slots = 1,
-			   .src = (uint16_t)p->rank,
-			   .flags = flags,
-			   .page = page };
+	struct msg m = { .kind = (uint8_t)kind,
+			 .slots = 1,
+			 .src = (uint16_t)p->rank,
+			 .flags = flags,
+			 .page = page };
 
 	if (rank == p->rank)
-		cache_message(p, &own);
+		cache_message(p, &m);
+	else if (kind == MSG_GRANT_M)
+		answer(p, rank, &m);
 	else
-		protocol_tell(p, rank, kind, page, flags);
+		protocol_send(p, rank, &m);
 }
 
 static void grant_shared(struct protocol *p, uint64_t page, unsigned rank)
 {
 	if (!DSM_BUG(R5))
 		reader_add(p, page, rank); /* R5 */
-	if (rank != p->rank)
+	if (rank != p->rank) {
+		directory_before_send(p, rank);
 		p->ops->push(p->env, rank, page, protocol_granules(p, page));
+	}
 	grant(p, rank, MSG_GRANT_S, page, 0);
 }
 
@@ -206,8 +271,6 @@ static void grant_modified(struct protocol *p, uint64_t page, const struct reque
 	bool data = !((r->flags & MSG_HAS_COPY) && (had_requester || DSM_BUG(R10))); /* R10 */
 
 	grant_set(p, page, GRANT_EXCLUSIVE, r->rank);
-	if (data && r->rank != p->rank)
-		p->ops->push(p->env, r->rank, page, protocol_granules(p, page));
 	grant(p, r->rank, MSG_GRANT_M, page, data ? MSG_DATA : 0);
 }
 
@@ -452,6 +515,21 @@ static void on_request(struct protocol *p, const struct msg *m)
 		txn_run(p, t);
 }
 
+/* Of a run the pages behind the first may be asked for only if nobody else has them. */
+static void on_getm(struct protocol *p, const struct msg *m)
+{
+	unsigned each = protocol_granules(p, m->page);
+	struct msg one = *m;
+
+	p->answers.gather = m->word[0] != 0;
+	one.flags &= ~MSG_IF_FREE;
+	for (uint64_t i = 0; i <= m->word[0]; i++) {
+		on_request(p, &one);
+		one.page += each;
+		one.flags = m->flags;
+	}
+}
+
 /* A response came: go on if it was the last. */
 static void txn_response(struct protocol *p, struct txn *t)
 {
@@ -523,8 +601,10 @@ static void on_putm(struct protocol *p, const struct msg *m)
 void directory_message(struct protocol *p, const struct msg *m)
 {
 	switch (m->kind) {
-	case MSG_GETS:
 	case MSG_GETM:
+		on_getm(p, m);
+		break;
+	case MSG_GETS:
 	case MSG_GETA:
 		on_request(p, m);
 		break;

@@ -81,6 +81,7 @@ void protocol_send(struct protocol *p, unsigned rank, const struct msg *m)
 	struct local_msg *l;
 
 	if (rank != p->rank) {
+		directory_before_send(p, rank);
 		p->ops->send(p->env, rank, m);
 		return;
 	}
@@ -133,13 +134,28 @@ void protocol_run_local(struct protocol *p)
 		dispatch(p, &m);
 	}
 	p->running_local = false;
+	directory_event_end(p);
+}
+
+static uint64_t pages_behind(const struct msg *m)
+{
+	switch (m->kind) {
+	case MSG_PUTM:
+	case MSG_GETM:
+	case MSG_GRANT_M:
+		return m->word[0];
+	case MSG_GRANT_ERROR:
+		return m->word[2];
+	default:
+		return 0;
+	}
 }
 
 /* Pages that a message is about, from its first on, must be of one block, and of a region: what
  * lies behind a region's end in its last block has neither memory nor a mapping. */
 static bool fits_region(const struct protocol *p, const struct msg *m)
 {
-	uint64_t more = m->kind == MSG_PUTM ? m->word[0] : 0;
+	uint64_t more = pages_behind(m);
 
 	return more < GRANULES_PER_BLOCK &&
 	       m->page % GRANULES_PER_BLOCK + more * protocol_granules(p, m->page) <

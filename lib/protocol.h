@@ -109,6 +109,14 @@ struct protocol_ops {
 
 #define TXN_BUCKETS 1024u
 
+/* Grants or refusals of neighbouring pages, which go to a rank as one message: directory.c. */
+struct answers {
+	struct msg msg; /* about the first */
+	unsigned rank;
+	unsigned n; /* 0: none */
+	bool gather; /* until the event is over */
+};
+
 struct protocol {
 	const struct protocol_ops *ops;
 	void *env;
@@ -138,6 +146,7 @@ struct protocol {
 	struct cds_list_head txns[TXN_BUCKETS];
 	struct pool txn_pool;
 	struct pool request_pool;
+	struct answers answers;
 
 	/* messages to the own rank, delivered after the current event */
 	struct cds_list_head local;
@@ -190,6 +199,9 @@ static inline unsigned protocol_home(const struct protocol *p, uint64_t page)
  */
 void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
 void cache_write(struct protocol *p, uint64_t page, unsigned ahead, bool fault);
+/* The same for pages of one block, as many of `most` as one request can ask for, whoever has them;
+ * at least the first. */
+void cache_write_run(struct protocol *p, uint64_t page, unsigned most);
 void cache_atomic(struct protocol *p, uint64_t page);
 /* Remote atomics by adapter were granted, and the adapter does none: cache_atomic() asks anew. */
 void cache_atomic_again(struct protocol *p, uint64_t page);
@@ -245,6 +257,10 @@ void cache_message(struct protocol *p, const struct msg *m);
 void cache_rank_down(struct protocol *p, unsigned rank);
 void directory_init(struct protocol *p);
 void directory_message(struct protocol *p, const struct msg *m);
+/* The event is over: send what has been gathered. */
+void directory_event_end(struct protocol *p);
+/* Send it now if it is for this rank, to which something else is to go. */
+void directory_before_send(struct protocol *p, unsigned rank);
 void directory_rank_down(struct protocol *p, unsigned rank);
 void directory_forget(struct protocol *p, uint64_t first_block, uint64_t nblocks);
 /* The home takes a page of its own, in one step, where nobody is to be asked (R7). */

@@ -68,10 +68,10 @@ static inline bool verbs_credit_add(struct verbs_credit *c, unsigned n)
 
 /*
  * The immediate word of a message: credits in the low half; above them, for a grant that page data
- * goes with, the page's length: 1 + log2 of its granules, and VERBS_DATA_PUSHED if it has been
- * written where the requester said.
+ * goes with, how many granules it has, and VERBS_DATA_PUSHED if it has been written where the
+ * requester said.
  */
-#define VERBS_DATA_PUSHED 0x80u
+#define VERBS_DATA_PUSHED 0x8000u
 
 static inline unsigned verbs_imm(unsigned credits, unsigned data)
 {
@@ -85,7 +85,7 @@ static inline unsigned verbs_imm_credits(unsigned imm)
 
 static inline unsigned verbs_imm_data(unsigned imm)
 {
-	return imm >> 16 & 0xff;
+	return imm >> 16 & 0xffff;
 }
 
 #endif

@@ -146,7 +146,7 @@ struct verbs_peer {
 	struct cds_list_head waiting; /* operations that are not posted yet */
 	struct cds_list_head flight; /* those that are */
 	uint64_t pushed_granule; /* the next message that names it is its grant */
-	unsigned pushed_data; /* 1 + log2 of its granules; 0: none */
+	unsigned pushed_data; /* granules that go with it; 0: none */
 	struct verbs_offers asked; /* this rank's, for pages that it waits for */
 	struct verbs_offers offered; /* the peer's, for pages of this rank */
 	/* in */

@@ -74,14 +74,12 @@ static inline bool verbs_offer_take(struct verbs_offers *o, uint64_t granule,
 	return true;
 }
 
-/* Bytes of the page that goes with a grant, as its immediate word has it; 0: none that exists. */
+/* Bytes of what goes with a grant, as its immediate word has it; 0: more than there can be. */
 static inline uint32_t verbs_data_bytes(unsigned data)
 {
-	unsigned length = data & ~VERBS_DATA_PUSHED;
+	unsigned granules = data & ~VERBS_DATA_PUSHED;
 
-	return length && length <= BLOCK_SHIFT - GRANULE_SHIFT + 1
-		       ? (uint32_t)GRANULE_BYTES << (length - 1)
-		       : 0;
+	return granules <= GRANULES_PER_BLOCK ? granules * (uint32_t)GRANULE_BYTES : 0;
 }
 
 /* Of the messages that name a page: does it ask for data, does it answer who asked? */

@@ -299,7 +299,8 @@ void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *
 	uint64_t granules = v->p.space->len_bytes >> GRANULE_SHIFT;
 	struct verbs_op *op = verbs_op_new(v, OP_PULL, rank);
 
-	if (!op || a->data > BLOCK_SHIFT - GRANULE_SHIFT + 1 || m->page >= granules) {
+	if (!op || m->page >= granules ||
+	    a->data > GRANULES_PER_BLOCK - m->page % GRANULES_PER_BLOCK) {
 		verbs_mark_broken(v, rank, "it granted a page that does not exist, or no memory");
 		if (op)
 			verbs_op_free(v, op);
@@ -307,7 +308,7 @@ void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *
 	}
 	op->arrival = a;
 	op->granule = m->page;
-	op->buffer_bytes = GRANULE_BYTES << (a->data - 1);
+	op->buffer_bytes = a->data * GRANULE_BYTES;
 	a->pull = op;
 	cds_list_add_tail(&op->link, &peer->waiting);
 	rankset_add(&v->stirred, rank);
@@ -336,8 +337,7 @@ int verbs_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_
 	if (verbs_is_down(v, rank))
 		return verbs_err_down(rank);
 	v->peers[rank].pushed_granule = granule;
-	v->peers[rank].pushed_data =
-		1 + (unsigned)__builtin_ctzll((uint64_t)len_bytes >> GRANULE_SHIFT);
+	v->peers[rank].pushed_data = (unsigned)(len_bytes >> GRANULE_SHIFT);
 	return 0;
 }
 

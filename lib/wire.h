@@ -29,7 +29,8 @@ enum msg_kind {
 	/* coherence: cache to home. Of GetS, GetM and their grants word[4] and word[5] are the
 	 * transport's, which says there where the page may be written (verbs_offer.h). */
 	MSG_GETS,
-	MSG_GETM, /* flags: MSG_HAS_COPY, MSG_IF_FREE */
+	MSG_GETM, /* flags: MSG_HAS_COPY, MSG_IF_FREE; word[0]: pages behind this one, in its block,
+		   * that are asked for too */
 	MSG_GETA,
 	MSG_INV_ACK,
 	MSG_PUTM, /* flags: MSG_KEEPS; word[0]: pages behind this one, in its block, that went too
@@ -40,9 +41,10 @@ enum msg_kind {
 	MSG_FWD_GETS,
 	MSG_FWD_GETM,
 	MSG_GRANT_S,
-	MSG_GRANT_M, /* flags: MSG_DATA */
+	MSG_GRANT_M, /* flags: MSG_DATA; word[0]: pages behind this one that are granted too */
 	MSG_GRANT_A, /* flags: MSG_ADAPTER */
-	MSG_GRANT_ERROR, /* word[0]: errno, word[1]: rank to blame */
+	MSG_GRANT_ERROR, /* word[0]: errno, word[1]: rank to blame; word[2]: pages behind this one
+			  * that it is about too */
 	/* regions: struct msg_region */
 	MSG_REGION_ALLOC, /* any to rank 0 */
 	MSG_REGION_ADD, /* rank 0 to all */
@@ -98,8 +100,9 @@ enum msg_kind {
 	MSG_KINDS
 };
 
-#define MSG_HAS_COPY 1u /* GetM: the requester holds the page Shared */
-#define MSG_IF_FREE  2u /* GetM: only if nobody else has the page; else GrantError EAGAIN */
+#define MSG_HAS_COPY 1u /* GetM: the requester holds the pages Shared */
+#define MSG_IF_FREE                                                                                \
+	2u /* GetM: those behind the first only if nobody else has them; else GrantError EAGAIN */
 #define MSG_KEEPS    1u /* PutM, WriteBack: the sender keeps a Shared copy */
 #define MSG_NOT_HERE 2u /* WriteBack: a PutM that precedes this has the data */
 #define MSG_DATA     1u /* GrantM: the page's data comes with it */
