@@ -258,7 +258,7 @@ static void ask(struct run *run, struct thread *t)
 	else if (!is_atomic(t) && !op->write)
 		cache_read(p, page, op->ahead, false);
 	else if (hold_may_write(p, page, name_of(run, t)))
-		cache_write(p, page, protocol_home(p, page) == t->rank ? op->ahead : 0, false);
+		cache_write_run(p, page, 1u + op->ahead);
 	if (op->kind == OP_HOLD && !is_ready(run, t))
 		p->pages[page].fresh = 1;
 }

@@ -501,6 +501,168 @@ static void cache_write__refused_ahead_but_needed_meanwhile(void **state)
 }
 
 /*
+ * Runs of writes
+ */
+
+/* Four neighbouring pages of rank 0. */
+static struct cluster *row(enum cluster_mode mode, uint64_t page[4])
+{
+	struct cluster *c = cluster_create(3, 1, mode, MANY, 1);
+
+	for (unsigned i = 0; i < 4; i++)
+		page[i] = cluster_page(c, 0, i);
+	return c;
+}
+
+static void expect_row_written(struct cluster *c, const uint64_t page[4])
+{
+	for (unsigned i = 0; i < 4; i++)
+		assert_true(cluster_store(c, 1, page[i], 0));
+}
+
+static void cache_write_run__is_one_message_each_way(void **state)
+{
+	static const enum cluster_mode modes[] = { CLUSTER_SHM, CLUSTER_RDMA };
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		uint64_t page[4], before;
+		struct cluster *c = row(modes[i], page);
+
+		before = c->messages;
+		cache_write_run(cluster_rank(c, 1), page[0], 4);
+		cluster_run(c);
+		assert_int_equal(c->messages - before, 2);
+		expect_row_written(c, page);
+		finish(c);
+	}
+}
+
+static void cache_write_run__what_the_home_has_comes_with_the_others(void **state)
+{
+	uint64_t page[4], before;
+	struct cluster *c = row(CLUSTER_RDMA, page);
+
+	(void)state;
+	read_in(c, 0, page[1]);
+	write_in(c, 0, page[2]);
+	before = c->messages;
+	cache_write_run(cluster_rank(c, 1), page[0], 4);
+	cluster_run(c);
+	assert_in_range(c->messages - before, 2, 4);
+	expect_row_written(c, page);
+	finish(c);
+}
+
+static void cache_write_run__takes_what_others_have(void **state)
+{
+	uint64_t page[4];
+	struct cluster *c = row(CLUSTER_RDMA, page);
+
+	(void)state;
+	read_in(c, 2, page[1]);
+	write_in(c, 2, page[3]);
+	cache_write_run(cluster_rank(c, 1), page[0], 4);
+	cluster_run(c);
+	expect_row_written(c, page);
+	assert_int_equal(state_of(c, 2, page[1]), PAGE_INVALID);
+	assert_int_equal(state_of(c, 2, page[3]), PAGE_INVALID);
+	finish(c);
+}
+
+static void cache_write_run__copies_are_not_fetched_again(void **state)
+{
+	uint64_t page[4], before;
+	struct cluster *c = row(CLUSTER_RDMA, page);
+	const struct dsm_stats *stats = &c->rank[1].node.stats.pub;
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		read_in(c, 1, page[i]);
+	before = stats->fetched_bytes;
+	cache_write_run(cluster_rank(c, 1), page[0], 4);
+	cluster_run(c);
+	assert_int_equal(stats->fetched_bytes, before);
+	assert_int_equal(stats->write_upgrades, 4);
+	expect_row_written(c, page);
+	finish(c);
+}
+
+/* Rank 2 is asked first: it has one of the copies invalidated while the run is on its way. */
+static void cache_write_run__copy_that_is_lost_meanwhile_comes_with_its_data(void **state)
+{
+	uint64_t page[4];
+	struct cluster *c = row(CLUSTER_RDMA, page);
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++)
+		read_in(c, 1, page[i]);
+	cache_write(cluster_rank(c, 2), page[2], 0, false);
+	cache_write_run(cluster_rank(c, 1), page[0], 4);
+	cluster_expect(c, 2, 0, MSG_GETM);
+	cluster_run(c);
+	expect_row_written(c, page);
+	assert_int_equal(state_of(c, 2, page[2]), PAGE_INVALID);
+	finish(c);
+}
+
+static void cache_write_run__frames_that_are_here_already(void **state)
+{
+	uint64_t page[4];
+	struct cluster *c = row(CLUSTER_SHM, page);
+
+	(void)state;
+	write_in(c, 1, page[1]);
+	write_in(c, 2, page[1]);
+	write_in(c, 0, page[1]);
+	assert_true(cluster_state(c, 1, page[1])->frame);
+	cache_write_run(cluster_rank(c, 1), page[0], 4);
+	cluster_run(c);
+	expect_row_written(c, page);
+	finish(c);
+}
+
+static void cache_write_run__ends_where_a_page_is_held_or_asked_for(void **state)
+{
+	uint64_t page[4];
+	struct cluster *c = row(CLUSTER_RDMA, page);
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		read_in(c, 1, page[i]);
+	assert_int_equal(cache_hold(cluster_rank(c, 1), page[1], false), 0);
+	cache_write_run(cluster_rank(c, 1), page[0], 4);
+	assert_int_equal(cluster_state(c, 1, page[1])->pending, PEND_NONE);
+	cluster_run(c);
+	assert_int_equal(state_of(c, 1, page[0]), PAGE_MODIFIED);
+	assert_int_equal(state_of(c, 1, page[1]), PAGE_SHARED);
+	assert_int_equal(state_of(c, 1, page[2]), PAGE_SHARED);
+	cache_unhold(cluster_rank(c, 1), page[1], 1, false, false);
+	finish(c);
+}
+
+static void cache_write__refusals_come_together(void **state)
+{
+	uint64_t page[4], before;
+	struct cluster *c = row(CLUSTER_RDMA, page);
+
+	(void)state;
+	read_in(c, 2, page[1]);
+	read_in(c, 2, page[2]);
+	before = c->messages;
+	cache_write(cluster_rank(c, 1), page[0], 3, true);
+	cluster_run(c);
+	/* GetM, GrantM of the first, GrantError of two, GrantM of the last */
+	assert_int_equal(c->messages - before, 4);
+	assert_int_equal(cluster_rank(c, 1)->refused, 2);
+	assert_int_equal(state_of(c, 1, page[0]), PAGE_MODIFIED);
+	assert_int_equal(state_of(c, 1, page[1]), PAGE_INVALID);
+	assert_int_equal(state_of(c, 1, page[2]), PAGE_INVALID);
+	assert_int_equal(state_of(c, 1, page[3]), PAGE_MODIFIED);
+	finish(c);
+}
+
+/*
  * Remote atomics
  */
 
@@ -892,6 +1054,14 @@ int main(void)
 		cmocka_unit_test(cache_write__ahead_takes_what_is_free),
 		cmocka_unit_test(cache_write__own_registration_does_not_make_a_page_used),
 		cmocka_unit_test(cache_write__refused_ahead_but_needed_meanwhile),
+		cmocka_unit_test(cache_write_run__is_one_message_each_way),
+		cmocka_unit_test(cache_write_run__what_the_home_has_comes_with_the_others),
+		cmocka_unit_test(cache_write_run__takes_what_others_have),
+		cmocka_unit_test(cache_write_run__copies_are_not_fetched_again),
+		cmocka_unit_test(cache_write_run__copy_that_is_lost_meanwhile_comes_with_its_data),
+		cmocka_unit_test(cache_write_run__frames_that_are_here_already),
+		cmocka_unit_test(cache_write_run__ends_where_a_page_is_held_or_asked_for),
+		cmocka_unit_test(cache_write__refusals_come_together),
 		cmocka_unit_test(cache_atomic__ranks_share_the_homes_memory),
 		cmocka_unit_test(cache_atomic__all_by_adapter_or_none),
 		cmocka_unit_test(cache_atomic__by_processor_once_the_adapter_has_failed),
