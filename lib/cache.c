@@ -470,12 +470,18 @@ static void refused(struct protocol *p, uint64_t page, int err, unsigned blame)
 		cache_fail(p, page, err, blame);
 		return;
 	}
-	/* What was asked for ahead of a stream is in use. Who came to need it meanwhile asks anew.
-	 */
+	/* What was asked for ahead of a stream is in use. Who came to need it meanwhile asks anew;
+	 * where there is a copy that may be to hold it, for which nobody else is to be asked. */
 	cache_set_pending(p, page, PEND_NONE);
 	p->refused++;
-	if (pg->demanded)
-		ask(p, page, PEND_GETM, MSG_GETM, pg->state == PAGE_SHARED ? MSG_HAS_COPY : 0);
+	if (!pg->demanded)
+		return;
+	if (pg->state != PAGE_SHARED) {
+		ask(p, page, PEND_GETM, MSG_GETM, 0);
+		return;
+	}
+	pg->demanded = 0;
+	p->ops->wake(p->env, page);
 }
 
 static void on_grant_error(struct protocol *p, const struct msg *m)

@@ -188,6 +188,60 @@ void cache_obey_deferred(struct protocol *p, uint64_t page)
 		obey(p, page, recall);
 }
 
+/*
+ * Own pages that are asked for by the run. Each will be recalled by itself, which changes its
+ * mapping by itself; to give up neighbours before is one change for all of them. The home may let
+ * its copies go at any time; who had them Modified says so to the directory next door.
+ */
+
+static bool may_leave(const struct page *pg, enum page_state state)
+{
+	return pg->state == state && !pg->pending && !pg->deferred && !pg->fresh && !held(pg);
+}
+
+static unsigned leaving_run(const struct protocol *p, uint64_t page, unsigned most,
+			    enum page_state state)
+{
+	unsigned each = protocol_granules(p, page), n = 0;
+
+	while (n < most && may_leave(&p->pages[page + (uint64_t)n * each], state))
+		n++;
+	return n;
+}
+
+static void leave_run(struct protocol *p, uint64_t first, unsigned n)
+{
+	bool modified = p->pages[first].state == PAGE_MODIFIED;
+	unsigned each = protocol_granules(p, first);
+
+	p->ops->zap(p->env, first, (uint64_t)n * each);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t page = first + (uint64_t)i * each;
+
+		p->pages[page].state = PAGE_INVALID;
+		recalled_now(p, page);
+		stats_inc(&p->stats->pub.invalidations);
+		note_lost(p, page, modified ? LOSS_TAKEN : LOSS_INVALIDATED);
+	}
+	if (modified)
+		directory_own_put(p, first, n);
+}
+
+void cache_leave_own(struct protocol *p, uint64_t page, unsigned n)
+{
+	unsigned each = protocol_granules(p, page), run;
+
+	for (unsigned i = 0; i < n; i += run ? run : 1) {
+		uint64_t first = page + (uint64_t)i * each;
+
+		run = leaving_run(p, first, n - i, PAGE_SHARED);
+		if (!run)
+			run = leaving_run(p, first, n - i, PAGE_MODIFIED);
+		if (run)
+			leave_run(p, first, run);
+	}
+}
+
 bool protocol_retry(struct protocol *p)
 {
 	struct cds_list_head due;

@@ -522,6 +522,8 @@ static void on_getm(struct protocol *p, const struct msg *m)
 	struct msg one = *m;
 
 	p->answers.gather = m->word[0] != 0;
+	if (m->word[0] && !(m->flags & MSG_IF_FREE))
+		cache_leave_own(p, m->page, 1 + (unsigned)m->word[0]);
 	one.flags &= ~MSG_IF_FREE;
 	for (uint64_t i = 0; i <= m->word[0]; i++) {
 		on_request(p, &one);
@@ -588,6 +590,12 @@ static void put_page(struct protocol *p, uint64_t page, unsigned rank, uint32_t 
 		log_debug("ignored PutM of page %#llx from rank %u", (unsigned long long)page,
 			  rank);
 	}
+}
+
+void directory_own_put(struct protocol *p, uint64_t page, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		put_page(p, page + (uint64_t)i * protocol_granules(p, page), p->rank, 0);
 }
 
 static void on_putm(struct protocol *p, const struct msg *m)

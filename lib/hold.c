@@ -68,8 +68,10 @@ bool hold_may_join(struct protocol *p, uint64_t page, uint64_t thread)
 	struct hold *h;
 
 	/* The copy that is here may go as long as more is asked for. */
-	if (pg->pending)
+	if (pg->pending) {
+		pg->demanded = 1;
 		return false;
+	}
 	if (!pg->readers_holding && !pg->writers_holding)
 		return true;
 	if (!pg->deferred && !pg->hold_awaited)

@@ -254,6 +254,8 @@ void protocol_run_local(struct protocol *p);
 
 void cache_init(struct protocol *p);
 void cache_message(struct protocol *p, const struct msg *m);
+/* Another rank is to write n own pages of one block: let those go that nothing keeps here. */
+void cache_leave_own(struct protocol *p, uint64_t page, unsigned n);
 void cache_rank_down(struct protocol *p, unsigned rank);
 void directory_init(struct protocol *p);
 void directory_message(struct protocol *p, const struct msg *m);
@@ -266,5 +268,7 @@ void directory_forget(struct protocol *p, uint64_t first_block, uint64_t nblocks
 /* The home takes a page of its own, in one step, where nobody is to be asked (R7). */
 bool directory_own_read(struct protocol *p, uint64_t page);
 bool directory_own_write(struct protocol *p, uint64_t page);
+/* It gives up n that it has Modified. */
+void directory_own_put(struct protocol *p, uint64_t page, unsigned n);
 
 #endif
