@@ -515,13 +515,12 @@ static void offers__are_found_by_page_until_they_are_taken(void **state)
 static void data_bytes__of_pages_that_exist(void **state)
 {
 	(void)state;
-	for (unsigned length = 1; length <= 10; length++) {
-		assert_int_equal(verbs_data_bytes(length), 2048u << length);
-		assert_int_equal(verbs_data_bytes(length | VERBS_DATA_PUSHED), 2048u << length);
+	for (unsigned n = 0; n <= GRANULES_PER_BLOCK; n++) {
+		assert_int_equal(verbs_data_bytes(n), n * 4096);
+		assert_int_equal(verbs_data_bytes(n | VERBS_DATA_PUSHED), n * 4096);
 	}
-	assert_int_equal(verbs_data_bytes(0), 0);
-	for (unsigned length = 11; length < VERBS_DATA_PUSHED; length++)
-		assert_int_equal(verbs_data_bytes(length), 0);
+	for (unsigned n = GRANULES_PER_BLOCK + 1; n < VERBS_DATA_PUSHED; n++)
+		assert_int_equal(verbs_data_bytes(n), 0);
 }
 
 /*
