@@ -11,8 +11,7 @@
  * Expected output (of Debian 12):
  *	14 files, 37157 words, 2104 different, counted by 4 ranks
  *	 1. the                        2613
- *	 2. of                         1522
- *	... and eight more ...
+ *	... and nine more ...
  *	same as alone
  */
 #include "example.h"
@@ -99,7 +98,7 @@ int main(int argc, char **argv)
 {
 	struct dsm_attr attr = { .name = "wordcount" };
 	struct table table = { 0 };
-	bool good = true;
+	bool good;
 	struct job *job;
 	struct dsm *dsm;
 
@@ -108,15 +107,14 @@ int main(int argc, char **argv)
 	if (dsm_rank(dsm) == 0)
 		load(dsm, job, argv + 1, argc - 1);
 	TRY(dsm_barrier(dsm));
-	if (job->len) {
+	good = job->len; /* else rank 0 has nothing to deal out and said why; all end together */
+	if (good) {
 		table_grow(dsm, &table);
 		count_pieces(dsm, &table, job);
 		job->table[dsm_rank(dsm)] = table;
 		merge(dsm, job);
 		if (dsm_rank(dsm) == 0)
 			good = report(dsm, job);
-	} else {
-		good = false; /* rank 0 has nothing to deal out and said why; all end together */
 	}
 	TRY(dsm_fini(dsm));
 	return good ? EXIT_SUCCESS : EXIT_FAILURE;

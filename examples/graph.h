@@ -313,11 +313,15 @@ static inline bool graph_check(const struct graph *graph, const double *result, 
 	return same;
 }
 
-/* Print the ten nodes of the largest values; of equal ones the first in the file. */
-static inline bool graph_print_top(const struct graph *graph, const double *result)
+/* Print how it was computed, and the ten nodes of the largest values; of equal ones the first in
+ * the file. */
+static inline bool graph_print(const struct graph *graph, const double *result, unsigned iterations,
+			       unsigned ranks)
 {
 	bool *shown = calloc(graph->nnodes, sizeof(*shown)), good = shown;
 
+	printf("%" PRIu32 " nodes, %" PRIu32 " links, %u iterations on %u ranks\n", graph->nnodes,
+	       graph->nlinks, iterations, ranks);
 	for (uint32_t n = 1; good && n <= 10 && n <= graph->nnodes; n++) {
 		uint32_t best = NOBODY;
 

@@ -54,6 +54,17 @@ static inline void parts_prefetch(struct dsm *dsm, const struct parts *parts, un
 			TRY(dsm_prefetch(dsm, parts_get(parts, parity, r), len, DSM_READ));
 }
 
+/* What the parts say of themselves, added up. */
+static inline void parts_sum(struct dsm *dsm, const struct parts *parts, unsigned parity,
+			     double *idle, double *change)
+{
+	*idle = *change = 0;
+	for (unsigned r = 0; r < dsm_size(dsm); r++) {
+		*idle += parts_get(parts, parity, r)->idle;
+		*change += parts_get(parts, parity, r)->change;
+	}
+}
+
 /* All nodes' values in private memory, to be freed; NULL: no memory. */
 static inline double *parts_collect(const struct parts *parts, unsigned parity,
 				    const uint32_t *nout, uint32_t nnodes)
