@@ -415,9 +415,11 @@ static int timed_out(const struct transport_verbs *v)
 						len ? ", " : "", r, v->peers[r].address);
 	return error_set(ETIMEDOUT,
 			 "rank %u at %s is not connected by RDMA with %u of %u ranks by the "
-			 "deadline (missing: %s): see whether these processes still run, or raise "
-			 "DSM_TIMEOUT_MS",
-			 v->p.rank, v->device.addr_text, v->nmissing, v->npeers, list);
+			 "deadline (missing: %s): see whether these processes still run, and that "
+			 "all devices are of one network (ping -I %s), and choose by "
+			 "DSM_RDMA_DEVICE; or raise DSM_TIMEOUT_MS",
+			 v->p.rank, v->device.addr_text, v->nmissing, v->npeers, list,
+			 v->device.interface);
 }
 
 static int connect_loop(struct transport_verbs *v, uint64_t deadline_ns)

@@ -55,6 +55,36 @@ device()
 		says "rxe0:1 .*10.77.0.1 (eth0).* MTU 4096, remote atomics: yes; chosen"
 }
 
+# hello_by DEVICE DEVICE: two ranks, each told which to use.
+hello_by()
+{
+	pair_of sh -c "'test \$DSM_RANK = 0 && d=$1 || d=$2; DSM_RDMA_DEVICE=\$d exec examples/01_hello'"
+}
+
+# all_over_eth1 DEVICE DEVICE: both ways to name it lead to the one over eth1.
+all_over_eth1()
+{
+	in_guest 1 20 "export DSM_LOG=info; $(hello_by "$1" "$2")" && says "0 ranks by shared memory, 1 by RDMA" &&
+		(($(lab_output "$lab_job" | grep -c "rxe1 port 1 at 10.78.0.1 (eth1).*asks for it") == 2))
+}
+
+# Two devices, in networks of their own: which is used, what is said about it, and what about ranks in
+# different ones.
+devices()
+{
+	in_guest 1 20 "modprobe dummy numdummies=0; ip link add eth1 type dummy && ip link set eth1 mtu 4200 up &&
+ip address add 10.78.0.1/24 dev eth1 && $here/../../tools/rxe-setup.sh up eth1" &&
+		in_guest 1 20 "$build/tools/dsm_info; DSM_RDMA_DEVICE=eth1 $build/tools/dsm_info" &&
+		says "rxe0:1 .*10.77.0.1 (eth0).*; chosen since it comes first" &&
+		says "rxe1:1 .*10.78.0.1 (eth1).*; not chosen: another comes first" &&
+		says "rxe0:1 .*; not chosen: DSM_RDMA_DEVICE asks for another" &&
+		says "rxe1:1 .*; chosen since DSM_RDMA_DEVICE asks for it" &&
+		all_over_eth1 rxe1 rxe1:1 && all_over_eth1 eth1 10.78.0.1 &&
+		refuses 1 20 "export DSM_TIMEOUT_MS=6000; $(hello_by 10.77.0.1 10.78.0.1)" \
+			"missing: 1 at 10.78.0.1.*all devices are of one network (ping -I eth0)" &&
+		in_guest 1 20 "rdma link del rxe1; ip link del eth1"
+}
+
 # Somebody who may open the device, but lock little.
 memlock()
 {
@@ -98,6 +128,7 @@ read_miss()
 run_cases()
 {
 	check device device
+	check devices devices
 	check memlock memlock
 	check litmus litmus
 	check two_ranks ranks under_mpirun 2
