@@ -15,9 +15,11 @@
  * each fetch-add, and when the home has finished with an event. No process has an end label: as some
  * rank can always ask for something, a state in which nobody can move is a deadlock.
  *
- * Switches: N; EVICT, PUSH, ATOMICS, HOLDS, AHEAD: what ranks do beside loads and stores; LIVE: the
- * home looks at its senders in turn; MUT_*: the protocol without one of its rules,
- * and with it FLAG_UNCHECKED: let what follows from a wrong flag show.
+ * Switches: N; EVICT, PUSH, ATOMICS, HOLDS, AHEAD: what ranks do beside loads and stores; TOGGLE: rank
+ * 1 registers by turning a bit over; GROUP: ranks 1 and 2 share a counter; ADAPTER: rank 1 does its
+ * atomics by adapter; LIVE: the home looks at its senders in turn; MUT_*: the protocol without one of
+ * its rules, and with it FLAG_UNCHECKED, CARRY_UNCHECKED: let what follows from a wrong flag, or from
+ * a bit that is added to twice, show.
  */
 #ifndef N
 #define N 2
@@ -27,7 +29,8 @@
 
 /* To the home; to a rank. What is a flag of the message in the library is part of the name here. */
 mtype = { GETS, GETM, GETM_COPY, GETM_FREE, GETA, INVACK, WB, WB_KEEPS, WB_GONE, WB_GONE_KEEPS,
-	  PUTM, PUTM_KEEPS, GRANTS, GRANTM, GRANTM_DATA, GRANTA, AGAIN, INV, FWDS, FWDM };
+	  PUTM, PUTM_KEEPS, GRANTS, GRANTM, GRANTM_DATA, GRANTA, AGAIN, INV, FWDS, FWDM,
+	  GRANTA_ADAPTER, DO_ATOMIC, DO_ATOMIC_ADAPTER };
 
 /* A rank's right to the page; what it waits for; the grant; the chain's next step. */
 #define I 0
@@ -50,6 +53,9 @@ mtype = { GETS, GETM, GETM_COPY, GETM_FREE, GETA, INVACK, WB, WB_KEEPS, WB_GONE,
 #define C_DATA	3
 #define C_DONE	4
 
+#define POSTED	  1
+#define UNDER_WAY 2
+
 byte st[N], pend[N];
 mtype def[N];		/* the recall that is deferred, 0: none */
 bit reg[N], poisoned[N], demanded[N], unconfirmed[N];
@@ -66,6 +72,24 @@ bit slot[N];		/* what the home pushed behind a grant */
 
 byte grant, owner = NOBODY;
 byte readers[N];	/* counters, so that a second fetch-add shows; [HOME] unused */
+#ifdef TOGGLE
+bit toggled;		/* the bit that rank 1 turns over is not as the home has noted it */
+bit looked;		/* it was so when the home looked */
+#endif
+#ifdef GROUP
+byte added[N];		/* how often a rank added itself since the readers were taken */
+#endif
+#ifdef ADAPTER
+bit by_adapter;		/* the grant, if ATOMIC, says by whom */
+bit adapter[N];		/* and the rank's right */
+byte at_work_p, at_work_a; /* atomics of processors, of an adapter, that have read and are to write */
+bit doing[N];		/* it is this rank's, which keeps its lock */
+byte posted;		/* one of rank 1's: its adapter has it; is at it */
+bit asked[N];		/* one is asked for by message */
+#ifdef MUT_ADAPTER_WAIT
+bit not_awaited;	/* one of the home's adapter on its own memory */
+#endif
+#endif
 byte acks;		/* mask of the ranks whose InvAck is awaited */
 byte recalled = NOBODY;
 bit have_data, had_requester;
@@ -103,15 +127,59 @@ chan queue = [N] of { mtype, byte };	/* requests, the first is being served */
 #define NO_COPY(r)	  (NO_OTHER_IS(r, S) && NO_OTHER_IS(r, M))
 #define COPY_CURRENT(r)	  (cur[r])
 #define HAS_COPY(r)	  (st[r] == S)
-#define CARRY_FREE(r)	  (readers[r] == 0)
 
-/* The flag goes with the bit, both ways, where nothing about it is on its way. */
+/*
+ * Readers. TOGGLE: what a grant by message sets is another bit than the one that rank 1 turns over; and
+ * as only differences count, the difference is all that is kept of it and of what the home has noted.
+ * GROUP: a counter holds how many and the sum of their places. With two ranks that says as much as how
+ * many times each, but the protocol uses only: are there several, and if not, who is it?
+ */
+#ifdef TOGGLE
+#define IS_READER(r)	(readers[r] || ((r) == 1 && toggled))
+#define IS_TAKEN(r)	(readers[r] || ((r) == 1 && looked))
+#define CARRY_FREE(r)	((r) == 1 -> !toggled : readers[r] == 0)
+#elif defined(GROUP)
+#ifndef ADDS_MAX
+#define ADDS_MAX	3
+#endif
+#define COUNT		(readers[1] + readers[2])
+#define COUNT_MAX	(2 * ADDS_MAX + 2)
+#define UNSURE		(COUNT > 1)
+#define IS_READER(r)	(UNSURE || readers[r])
+#define IS_TAKEN(r)	IS_READER(r)
+#define CARRY_FREE(r)	(added[r] < ADDS_MAX && COUNT < COUNT_MAX)
+#else
+#define IS_READER(r)	(readers[r])
+#define IS_TAKEN(r)	(readers[r])
+#define CARRY_FREE(r)	(readers[r] == 0)
+#endif
+
+#ifdef CARRY_UNCHECKED
+#define check_carry(r) skip
+#else
+#define check_carry(r) assert(CARRY_FREE(r))
+#endif
+
+/* The flag goes with the bit, both ways, where nothing about it is on its way. A group may have its
+ * Inv for a rank that never read. */
 #define AT_REST(r) (pend[r] == 0 && !unconfirmed[r] && wb[r] == 0 && def[r] == 0 && \
 		    (len(to_rank[r]) == 0) && (len(to_home[r]) == 0))
 #ifdef FLAG_UNCHECKED
 #define check_flag(r) skip
 #else
-#define check_flag(r) assert(!AT_REST(r) || reg[r] == readers[r])
+#ifdef GROUP
+#define FLAG_IS_RIGHT(r) (!reg[r] || IS_READER(r))
+#else
+#define FLAG_IS_RIGHT(r) (reg[r] == IS_READER(r))
+#endif
+#define check_flag(r) assert(!AT_REST(r) || FLAG_IS_RIGHT(r))
+#endif
+
+/* No copy comes or goes, and nothing is stored, while an atomic is at work. */
+#ifdef ADAPTER
+#define NO_ATOMIC (!at_work_p && !at_work_a)
+#else
+#define NO_ATOMIC true
 #endif
 
 /* The data at one place is the last now. Enabled where that changes anything, lest it be a cycle. */
@@ -136,6 +204,7 @@ inline store(r)
 {
 	assert(ONE_WRITER(r));
 	assert(COPY_CURRENT(r));
+	assert(NO_ATOMIC);
 	stored(r);
 }
 
@@ -145,6 +214,29 @@ inline remote_atomic(r)
 	assert(COPY_CURRENT(HOME));
 	stored(HOME);
 }
+
+#ifdef ADAPTER
+/*
+ * An atomic reads, and later writes. Processors see to it that theirs do not mix, and so does an
+ * adapter; neither knows of the other's.
+ */
+#define assert_no_copy(r) assert(st[r] != S && st[r] != M)
+
+inline atomic_reads(kind_at_work, other_at_work)
+{
+	assert(!other_at_work);
+	assert_no_copy(HOME);
+	EACH_OTHER(assert_no_copy);
+	assert(COPY_CURRENT(HOME));
+	kind_at_work++
+}
+
+inline atomic_writes(kind_at_work)
+{
+	kind_at_work--;
+	stored(HOME)
+}
+#endif
 
 /*
  * The cache side
@@ -181,6 +273,7 @@ inline arrived(r, s)
 	pend[r] = 0;
 	demanded[r] = 0;
 	st[r] = s;
+	assert(s == A || NO_ATOMIC);
 	if
 	:: s == S ->
 		assert(NO_WRITER(r));
@@ -215,9 +308,24 @@ inline arrived(r, s)
 #define MAY_OBEY(r, recall) true
 #endif
 
+/* By whom are a page's atomics? To be known as long as the rank has the right. */
+#ifdef MUT_ADAPTER_TOLD
+#define right_comes(r, by) adapter[r] = ((r) == 1)
+#elif defined(ADAPTER)
+#define right_comes(r, by) adapter[r] = (by)
+#else
+#define right_comes(r, by) skip
+#endif
+#ifdef ADAPTER
+#define right_goes(r) adapter[r] = 0
+#else
+#define right_goes(r) skip
+#endif
+
 inline obey_inv(r)
 {
 	no_copy(r);
+	right_goes(r);
 	reg[r] = 0;
 	unconfirmed[r] = 0;
 #ifndef MUT_R4
@@ -240,6 +348,13 @@ inline not_here(r, keep)
 #endif
 	:: else -> tell_home(r, WB_GONE)
 	fi;
+#if defined(GROUP) && !defined(MUT_GROUP_FLAG)
+	/* Its group's counter was taken, perhaps with what a chain has added, and it gets no Inv. */
+	if
+	:: !keep -> reg[r] = 0
+	:: else
+	fi;
+#endif
 	if
 	:: !keep && st[r] == S -> no_copy(r)
 	:: else
@@ -293,6 +408,7 @@ inline ask(r, what, m)
 inline ask_getm(r)
 {
 	st[r] = (st[r] == S -> S : I);
+	right_goes(r);
 	ask(r, P_GETM, (st[r] == S -> GETM_COPY : GETM))
 }
 
@@ -305,6 +421,7 @@ inline ask_geta(r)
 inline chain_start(r)
 {
 	st[r] = I;
+	right_goes(r);
 	pend[r] = P_CHAIN;
 	poisoned[r] = 0;
 	chain[r] = (reg[r] -> C_GRANT : C_ADD);
@@ -360,9 +477,10 @@ inline on_message(r, m)
 		unconfirmed[r] = 0;
 		take_pushed(r);
 		arrived(r, M)
-	:: m == GRANTA ->
+	:: m == GRANTA || m == GRANTA_ADAPTER ->
 		assert(pend[r] == P_GETA);
 		reg[r] = 1;
+		right_comes(r, m == GRANTA_ADAPTER);
 		arrived(r, A)
 	:: m == AGAIN ->
 		assert(pend[r] == P_GETM);
@@ -375,12 +493,19 @@ inline on_message(r, m)
 	fi
 }
 
+#ifdef ADAPTER
+#define LOCK_FREE(r) (!doing[r])
+#else
+#define LOCK_FREE(r) true
+#endif
+
 proctype Agent(byte r)
 {
 	mtype m;
 
 	do
 	:: atomic { wb[r] != 0 && !written[r] ->
+		assert(NO_ATOMIC);
 		cur[HOME] = cur[r];
 		written[r] = 1;
 		if
@@ -391,30 +516,54 @@ proctype Agent(byte r)
 		tell_home(r, wb[r]);
 		wb[r] = 0;
 		written[r] = 0 }
-	:: atomic { wb[r] == 0 && (len(to_rank[r]) > 0) ->
+	:: atomic { wb[r] == 0 && LOCK_FREE(r) && (len(to_rank[r]) > 0) ->
 		to_rank[r]?m;
 		on_message(r, m);
 		m = 0 }
 	od
 }
 
+inline register(r)
+{
+	check_carry(r);
+#ifdef TOGGLE
+	if
+	:: r == 1 -> toggled = !toggled
+	:: else -> readers[r]++
+	fi
+#else
+	readers[r]++
+#endif
+#ifdef GROUP
+	;
+	added[r]++
+#endif
+}
+
+/* One-sided operations. */
 proctype Chain(byte r)
 {
 	do
-	:: atomic { chain[r] == C_ADD ->
-		assert(CARRY_FREE(r));
-		readers[r]++;
-		chain[r] = C_GRANT }
+	:: atomic { chain[r] == C_ADD -> register(r); chain[r] = C_GRANT }
 	:: atomic { chain[r] == C_GRANT ->
 		saw_clean[r] = (grant == CLEAN);
 		/* Data read behind any other grant is thrown away: not read here. */
 		chain[r] = (grant == CLEAN -> C_DATA : C_DONE) }
 	:: atomic { chain[r] == C_DATA -> buf[r] = cur[HOME]; chain[r] = C_DONE }
-	:: atomic { chain[r] == C_DONE -> chain_finish(r) }
+	:: atomic { chain[r] == C_DONE && LOCK_FREE(r) -> chain_finish(r) }
+#ifdef ADAPTER
+	:: atomic { r == 1 && posted == POSTED ->
+		atomic_reads(at_work_a, at_work_p);
+		posted = UNDER_WAY }
+	:: atomic { r == 1 && posted == UNDER_WAY -> atomic_writes(at_work_a); posted = 0 }
+#ifdef MUT_ADAPTER_WAIT
+	:: atomic { r == 1 && not_awaited -> atomic_writes(at_work_a); not_awaited = 0 }
+#endif
+#endif
 	od
 }
 
-#define IDLE(r) (pend[r] == 0 && wb[r] == 0)
+#define IDLE(r) (pend[r] == 0 && wb[r] == 0 && LOCK_FREE(r))
 #define HELD(r) (rhold[r] || whold[r] || fresh[r])
 
 inline let_go(r)
@@ -453,6 +602,19 @@ inline evict_shared(r)
 #endif
 }
 
+#ifdef ADAPTER
+/* By processor: rank 2 reaches the home's memory, or asks the home. By adapter: rank 1's has a way to it,
+ * but not for 4 bytes; rank 2 asks. */
+#ifdef LIVE
+#define LOCK_TURN(r) (len(to_rank[r]) == 0) /* others get the lock, too */
+#else
+#define LOCK_TURN(r) true
+#endif
+#define MAY_ASK(r)  (st[r] == A && !asked[r] && LOCK_FREE(r))
+#define MAY_POST(r) ((r) == 1 && st[r] == A && adapter[r] && posted == 0)
+#define MAY_DO(r)   ((r) == 2 && st[r] == A && !adapter[r] && LOCK_FREE(r) && LOCK_TURN(r))
+#endif
+
 proctype App(byte r)
 {
 	do
@@ -468,7 +630,16 @@ proctype App(byte r)
 #endif
 #ifdef ATOMICS
 	:: atomic { IDLE(r) && (st[r] == I || st[r] == S) && !rhold[r] -> ask_geta(r) }
+#ifdef ADAPTER
+	:: atomic { MAY_DO(r) -> doing[r] = 1; atomic_reads(at_work_p, at_work_a) }
+	:: atomic { doing[r] -> atomic_writes(at_work_p); doing[r] = 0 }
+	:: atomic { MAY_POST(r) -> posted = POSTED }
+	:: atomic { MAY_ASK(r) ->
+		asked[r] = 1;
+		tell_home(r, (adapter[r] -> DO_ATOMIC_ADAPTER : DO_ATOMIC)) }
+#else
 	:: atomic { st[r] == A && STORE_SHOWS(HOME) -> remote_atomic(r) }
+#endif
 #endif
 #ifdef AHEAD
 	:: atomic { IDLE(r) && st[r] == I -> chain_start(r) }
@@ -503,7 +674,11 @@ inline give(r, m, s)
 inline reader_add(r)
 {
 	if
+#ifdef GROUP
+	:: r != HOME && !IS_READER(r) -> readers[r]++
+#else
 	:: r != HOME -> readers[r] = 1
+#endif
 	:: else
 	fi
 }
@@ -542,11 +717,23 @@ inline grant_modified(r, request)
 	had_requester = 0
 }
 
-inline grant_atomic(r)
+/* Does this rank do its atomics by adapter? Then all do on a page that it has the right to. */
+#define BY_ADAPTER(r) ((r) == 1)
+
+inline grant_atomic(r, by)
 {
 	grant = ATOMIC;
 	reader_add(r);
+#ifdef ADAPTER
+	by_adapter = by;
+	if
+	:: r == HOME -> right_comes(HOME, by)
+	:: else
+	fi;
+	give(r, (by -> GRANTA_ADAPTER : GRANTA), A)
+#else
 	give(r, GRANTA, A)
+#endif
 }
 
 #define BIT(r) (1 << (r))
@@ -560,13 +747,46 @@ inline invalidate(r)
 	fi
 }
 
+#ifdef GROUP
+/* Who may be no reader has perhaps lost its copy (R10), and must get no Inv if it is the owner. */
+#ifdef MUT_GROUP_COPY
+#define IS_REQUESTER(r) (r == src)
+#else
+#define IS_REQUESTER(r) (r == src && !UNSURE)
+#endif
+#ifdef MUT_GROUP_OWNER
+#define IS_SPARED(r) false
+#else
+#define IS_SPARED(r) (UNSURE && r == owner)
+#endif
+#ifdef MUT_GROUP_ALL
+#define IS_TOLD(r) (IS_TAKEN(r) && (!UNSURE || r == 1))
+#else
+#define IS_TOLD(r) IS_TAKEN(r)
+#endif
+#define clear(r) readers[r] = 0; added[r] = 0
+#else
+#define IS_REQUESTER(r) (r == src)
+#define IS_SPARED(r)	false
+#define IS_TOLD(r)	IS_TAKEN(r)
+#define clear(r)	readers[r] = 0
+#endif
+
 #define take(r) \
 	if \
-	:: readers[r] && r == src -> had_requester = 1 \
-	:: readers[r] && r != src -> invalidate(r) \
+	:: IS_TAKEN(r) && IS_REQUESTER(r) -> had_requester = 1 \
+	:: IS_TOLD(r) && r != src && !IS_SPARED(r) -> invalidate(r) \
 	:: else \
 	fi
-#define clear(r) readers[r] = 0
+
+/* TOGGLE: the home notes how the bit was when it looked; not how it is now. */
+#ifdef MUT_TOGGLE_LOOK
+#define note_toggled() toggled = 0; looked = 0
+#elif defined(TOGGLE)
+#define note_toggled() toggled = (toggled != looked); looked = 0
+#else
+#define note_toggled() skip
+#endif
 
 inline take_own()
 {
@@ -600,11 +820,23 @@ inline ask_readers()
 	if
 	:: KEEPS_READERS
 	:: else -> EACH_OTHER(take); take_own();
+		note_toggled();
 #ifndef MUT_R2
 		EACH_OTHER(clear)
 #endif
 	fi
 }
+
+/* A look at the bit that rank 1 turns over, which is no exchange. */
+#ifdef TOGGLE
+inline look()
+{
+	if
+	:: KEEPS_READERS
+	:: else -> looked = toggled
+	fi
+}
+#endif
 
 inline ask_owner()
 {
@@ -617,13 +849,17 @@ inline ask_owner()
 }
 
 #if N == 2
-#define OTHERS_READ(r) ((r) != 1 && readers[1])
-#define ANY_READER     (readers[1])
+#define OTHERS_READ(r) ((r) != 1 && IS_READER(1))
+#define ANY_READER     (IS_READER(1))
 #define ALL_QUIET      (len(to_home[1]) == 0)
 #define OTHER_QUIET(r) true
 #else
-#define OTHERS_READ(r) (((r) != 1 && readers[1]) || ((r) != 2 && readers[2]))
-#define ANY_READER     (readers[1] || readers[2])
+#ifdef GROUP
+#define OTHERS_READ(r) (COUNT > 0) /* who it is is not looked at */
+#else
+#define OTHERS_READ(r) (((r) != 1 && IS_READER(1)) || ((r) != 2 && IS_READER(2)))
+#endif
+#define ANY_READER     (IS_READER(1) || IS_READER(2))
 #define ALL_QUIET      ((len(to_home[1]) == 0) && (len(to_home[2]) == 0))
 #define OTHER_QUIET(r) (len(to_home[3 - (r)]) == 0)
 #endif
@@ -655,6 +891,34 @@ inline ask_owner()
 #define IS_GONE(m)    (m == WB_GONE || m == WB_GONE_KEEPS)
 #define IS_PUTM(m)    (m == PUTM || m == PUTM_KEEPS)
 #define AT_IDLE	      ((len(own) == 0) && OWN_TURN && pend[HOME] == 0)
+
+/*
+ * Whoever does a page's atomics by processor is asked before anybody does them by adapter; who asks
+ * later joins those who do them by adapter. What rank 1 has posted is done before what it says behind
+ * it is heard.
+ */
+#ifdef ADAPTER
+#ifdef MUT_ADAPTER
+#define MAY_JOIN(r) true
+#else
+#define MAY_JOIN(r) (by_adapter || !BY_ADAPTER(r))
+#endif
+#ifdef MUT_ADAPTER_JOIN
+#define JOINT(r) BY_ADAPTER(r)
+#else
+#define JOINT(r) (by_adapter || BY_ADAPTER(r))
+#endif
+#ifdef MUT_ADAPTER_BEHIND
+#define HEARD(r) true
+#else
+#define HEARD(r) ((r) != 1 || posted == 0 || to_home[r]?[DO_ATOMIC_ADAPTER])
+#endif
+#define IS_ATOMIC(m) (m == DO_ATOMIC || m == DO_ATOMIC_ADAPTER)
+#else
+#define MAY_JOIN(r) true
+#define JOINT(r)    false
+#define HEARD(r)    true
+#endif
 
 inline on_write_back()
 {
@@ -735,7 +999,7 @@ idle:
 	atomic {
 		if
 		:: own?kind -> src = HOME
-		:: (len(own) == 0) && TURN(1) && (len(to_home[1]) > 0) && TAKES(1) ->
+		:: (len(own) == 0) && TURN(1) && (len(to_home[1]) > 0) && TAKES(1) && HEARD(1) ->
 			to_home[1]?kind; src = 1; listened(1)
 #if N == 3
 		:: (len(own) == 0) && TURN(2) && (len(to_home[2]) > 0) && TAKES(2) ->
@@ -744,6 +1008,7 @@ idle:
 		:: AT_IDLE && (st[HOME] == I || st[HOME] == A) ->
 			own_access;
 			st[HOME] = I;
+			right_goes(HOME);
 			if
 			:: grant == CLEAN -> arrived(HOME, S)
 			:: else -> ask(HOME, P_GETS, GETS)
@@ -758,6 +1023,14 @@ idle:
 			own_access;
 			ask_geta(HOME);
 			goto idle
+#endif
+#ifdef ADAPTER
+		:: (len(own) == 0) && OWN_TURN && st[HOME] == A ->
+			own_access;
+			src = HOME;
+			kind = (adapter[HOME] -> DO_ATOMIC_ADAPTER : DO_ATOMIC);
+			busy = 1;
+			goto act
 #endif
 		fi;
 		busy = 1;
@@ -785,6 +1058,9 @@ dispatch:
 			fi;
 #endif
 			goto done
+#ifdef ADAPTER
+		:: IS_ATOMIC(kind) -> asked[src] = 0; goto act
+#endif
 		:: else -> assert(src == HOME); on_own(); goto done
 		fi
 	}
@@ -808,16 +1084,25 @@ serve:
 		assert(owner != src);
 		if
 		:: kind == GETS && grant == CLEAN -> queue?kind,src; grant_shared(src); goto serve
-		:: kind == GETA && grant == ATOMIC -> queue?kind,src; grant_atomic(src); goto serve
+		:: kind == GETA && grant == ATOMIC && MAY_JOIN(src) ->
+			queue?kind,src;
+			grant_atomic(src, JOINT(src));
+			goto serve
 		:: kind == GETM_FREE && !FREE_FOR(src) -> queue?kind,src; give(src, AGAIN, I); goto serve
 		:: else
 		fi
 	}
 #ifdef MUT_R1
+#ifdef TOGGLE
+	look();
+#endif
 	atomic { ask_readers(); ask_owner() }
 	grant = BUSY;
 #else
 	grant = BUSY;
+#ifdef TOGGLE
+	look();
+#endif
 	/* In one step with what is sent: a message is as good as unsent until it is received. */
 	atomic { ask_readers(); ask_owner() }
 #ifdef MUT_R2
@@ -838,11 +1123,40 @@ answer:
 		queue?kind,src;
 		if
 		:: kind == GETS -> grant = CLEAN
-		:: kind == GETA -> had_requester = 0; grant_atomic(src); goto serve
+		:: kind == GETA ->
+			had_requester = 0;
+			grant_atomic(src, BY_ADAPTER(src));
+			goto serve
 		:: else -> grant_modified(src, kind); goto serve
 		fi
 	}
 	atomic { had_requester = 0; grant_shared(src); goto serve }
+
+#ifdef ADAPTER
+	/* An atomic at the home, which waits for its adapter: its lock is not let go meanwhile. */
+act:
+	atomic {
+		if
+		:: kind == DO_ATOMIC -> atomic_reads(at_work_p, at_work_a)
+		:: kind == DO_ATOMIC_ADAPTER -> atomic_reads(at_work_a, at_work_p)
+		fi
+	}
+#ifdef MUT_ADAPTER_WAIT
+	atomic {
+		if
+		:: kind == DO_ATOMIC_ADAPTER && !not_awaited -> not_awaited = 1; goto done
+		:: else
+		fi
+	}
+#endif
+	atomic {
+		if
+		:: kind == DO_ATOMIC -> atomic_writes(at_work_p)
+		:: kind == DO_ATOMIC_ADAPTER -> atomic_writes(at_work_a)
+		fi;
+		goto done
+	}
+#endif
 
 	/* The home's own store miss, in its own memory (R7). */
 own_write:
@@ -886,7 +1200,7 @@ proctype HomeApp()
 	:: atomic { HOME_FREE && pend[HOME] == 0 && def[HOME] == 0 && !whold[HOME] && st[HOME] == M ->
 		push(HOME) }
 #endif
-#ifdef ATOMICS
+#if defined(ATOMICS) && !defined(ADAPTER)
 	:: atomic { st[HOME] == A && STORE_SHOWS(HOME) -> remote_atomic(HOME) }
 #endif
 #ifdef HOLDS

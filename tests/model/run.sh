@@ -10,6 +10,8 @@
 #	--bitstate <n>  two bits a state in a table of 2^n bits: for what is too large to be stored
 #	--fast          compile the verifier for speed: pays for a run of minutes
 #	--depth <n>     longest path that is followed, in steps
+#	--dfs           look for what breaks depth first: some way to it, not the shortest, but with
+#	                fewer states
 #
 # "holds": nothing may be violated, and nothing left out by a limit. "breaks": something must be
 # violated; the row says what. Ends with 77, and the reason, where spin or a C compiler is missing.
@@ -25,6 +27,7 @@ time_limit_s=${DSM_MODEL_TIME_LIMIT_S:-280}
 depth=2000000
 switches=()
 search=(-DSAFETY)
+breadth=(-DBFS)
 options=()
 store=(-DCOLLAPSE)
 optimise=-O0 # the verifier is one huge function: -O2 pays only for a run of a minute
@@ -36,13 +39,14 @@ while [ $# -gt 0 ]; do
 	--bitstate) optimise=-O2; store=(-DBITSTATE); options+=("-w$2"); shift ;;
 	--fast) optimise=-O2 ;;
 	--depth) depth=$2; shift ;;
+	--dfs) breadth=() ;;
 	*) echo "run.sh: unknown option $1"; exit 2 ;;
 	esac
 	shift
 done
 # What is to break is searched breadth first: the shortest way to it is the one to read.
-if [ "$expected" = breaks ] && [ "${search[0]}" = -DSAFETY ]; then
-	search+=(-DBFS)
+if [ "$expected" = breaks ] && [ "${search[0]}" = -DSAFETY ] && [ ${#breadth[@]} -gt 0 ]; then
+	search+=("${breadth[@]}")
 else
 	options+=("-m$depth")
 fi
