@@ -94,16 +94,18 @@ static inline uint64_t *segment_readers(const struct space *s, uint8_t *segment,
  * page's directory stays as long as it is, whatever the number of ranks; a group's only reader is
  * known, and where there are more, an Inv goes to the whole group.
  *
- * No counter overflows into its neighbour. Between two takings a rank adds itself at most twice:
- * before and after it drops its flag for the Inv of the first one, which the second waits for. The
- * home adds it only to a counter that does not have it yet, so to none above one.
+ * No counter overflows into its neighbour. Between two takings a rank adds itself at most three
+ * times: before and after it drops its flag for the Inv of the first one, which the second waits
+ * for; and once by a chain that was under way when the rank, then the owner, dropped the flag for a
+ * recall, and whose step takes effect only now. The home adds it only to a counter that does not
+ * have it yet, so to none above one.
  */
 #define READERS_WORDS_MAX    8u
 #define READERS_COUNTER_BITS 32u
 #define READERS_COUNT_BITS   12u /* of these; the sum is above */
 #define READERS_COUNTERS     (64u / READERS_COUNTER_BITS) /* in a word */
 #define READERS_GROUP_MAX    256u
-#define READERS_COUNT_MAX    (2 * READERS_GROUP_MAX + 2)
+#define READERS_COUNT_MAX    (3 * READERS_GROUP_MAX + 2)
 static_assert(READERS_COUNT_MAX < 1u << READERS_COUNT_BITS, "a group can be counted");
 static_assert(READERS_COUNT_MAX * (READERS_GROUP_MAX - 1) <
 		      1u << (READERS_COUNTER_BITS - READERS_COUNT_BITS),

@@ -432,7 +432,7 @@ void cluster_check_add(struct cluster *c, unsigned rank, uint64_t page)
 {
 	unsigned group = c->rank[0].space.readers_group;
 
-	if (group && space_reader_count(readers_counter(c, rank, page)) > 2 * group + 1)
+	if (group && space_reader_count(readers_counter(c, rank, page)) > 3 * group + 1)
 		cluster_fail(c, "page %#llx: rank %u's group has added itself %u times",
 			     (unsigned long long)page, rank,
 			     space_reader_count(readers_counter(c, rank, page)));
