@@ -21,9 +21,7 @@
 #define VERBS_OFFERS 64u
 /* Larger pages are read: of their time the way there and back is little, and a home that copied
  * them would keep the others waiting. */
-#ifndef VERBS_PUSH_MAX
 #define VERBS_PUSH_MAX (64u << 10)
-#endif
 
 struct verbs_offer {
 	uint64_t granule; /* that the page begins with */

@@ -28,6 +28,17 @@
  * The requester
  */
 
+/* In the build that proves cache maintenance pages come both ways. */
+static bool may_offer(uint64_t granule, size_t len_bytes)
+{
+#ifdef DSM_MAINTENANCE_PROBE
+	if (granule % 2)
+		return false;
+#endif
+	(void)granule;
+	return len_bytes <= VERBS_PUSH_MAX;
+}
+
 void verbs_expect(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
 {
 	struct transport_verbs *v = verbs_of(t);
@@ -35,7 +46,7 @@ void verbs_expect(struct transport *t, unsigned rank, uint64_t granule, size_t l
 	uint8_t *place;
 	int i;
 
-	if (verbs_is_down(v, rank) || len_bytes > VERBS_PUSH_MAX)
+	if (verbs_is_down(v, rank) || !may_offer(granule, len_bytes))
 		return;
 	asked = &v->peers[rank].asked;
 	i = verbs_offer_free(asked);
@@ -95,10 +106,17 @@ bool verbs_note_offer(struct transport_verbs *v, unsigned rank, const struct msg
 	return rc >= 0;
 }
 
+/* Does the message go with its request? Else a copy of it lies behind that of the page. */
+static bool is_inline(const struct transport_verbs *v)
+{
+	return v->inline_bytes >= MSG_SLOT_BYTES;
+}
+
 /* A copy of the page, and room and credit for it and the grant. NULL: not now. */
 static struct verbs_op *prepare(struct transport_verbs *v, unsigned rank, uint64_t granule,
 				size_t len_bytes)
 {
+	size_t room_bytes = len_bytes + (is_inline(v) ? 0 : MSG_SLOT_BYTES);
 	struct verbs_peer *peer = &v->peers[rank];
 	struct verbs_op *op;
 
@@ -109,13 +127,23 @@ static struct verbs_op *prepare(struct transport_verbs *v, unsigned rank, uint64
 	op = verbs_op_new(v, OP_PUSH, rank);
 	if (!op)
 		return NULL;
-	if (!verbs_op_buffer(op, &v->staging, len_bytes) || !verbs_credit_take(&peer->credit)) {
+	if (!verbs_op_buffer(op, &v->staging, room_bytes) || !verbs_credit_take(&peer->credit)) {
 		verbs_op_free(v, op);
 		return NULL;
 	}
 	memcpy(op->buffer, segment_page(v->p.space->alias, granule), len_bytes);
 	maintenance_device_reads(&v->maintenance, MAINTENANCE_STAGING, op->buffer, len_bytes);
 	return op;
+}
+
+/* Copy the grant behind the page. */
+static void add_message(struct transport_verbs *v, struct ibv_sge *sge, uint8_t *to,
+			const struct msg *m)
+{
+	memcpy(to, m, sizeof(*m));
+	maintenance_device_reads(&v->maintenance, MAINTENANCE_MESSAGE, to, sizeof(*m));
+	sge->addr = (uintptr_t)to;
+	sge->lkey = v->buffers_mr->lkey;
 }
 
 /* The page and the grant behind it, with one doorbell. The grant says which key the block has: who
@@ -139,11 +167,15 @@ static bool post_page(struct transport_verbs *v, struct verbs_op *op, const stru
 				       .sg_list = &sge[1],
 				       .num_sge = 1,
 				       .opcode = IBV_WR_SEND_WITH_IMM,
-				       .send_flags = IBV_SEND_SIGNALED | IBV_SEND_INLINE,
+				       .send_flags = IBV_SEND_SIGNALED,
 				       .imm_data = htobe32(
 					       verbs_imm(credits, data | VERBS_DATA_PUSHED)) } };
 
 	m.word[VERBS_KEY_WORD] = v->table[m.page / GRANULES_PER_BLOCK];
+	if (is_inline(v))
+		wr[1].send_flags |= IBV_SEND_INLINE;
+	else
+		add_message(v, &sge[1], op->buffer + to->len_bytes, &m);
 	return verbs_post(v, op, wr, 2);
 }
 
@@ -155,9 +187,8 @@ bool verbs_send_page(struct transport_verbs *v, unsigned rank, const struct msg 
 	if (!verbs_offer_answers(m) || !verbs_offer_take(&v->peers[rank].offered, m->page, &to) ||
 	    !data || to.len_bytes != verbs_data_bytes(data))
 		return false;
-	/* Few adapters take no message with the request; few blocks could not be exposed. */
-	if (v->inline_bytes < MSG_SLOT_BYTES ||
-	    !(v->table[m->page / GRANULES_PER_BLOCK] & VERBS_RKEY_VALID))
+	/* Few blocks could not be exposed. */
+	if (!(v->table[m->page / GRANULES_PER_BLOCK] & VERBS_RKEY_VALID))
 		return false;
 	op = prepare(v, rank, m->page, to.len_bytes);
 	return op && post_page(v, op, m, data, &to);

@@ -18,8 +18,7 @@
 #define PAGE   4096
 #define PAGES  8
 #define ROUNDS 3
-/* More than one a home: the second's key is read to where the first's was. Its pages are larger:
- * too large for their home to write them where they are wanted (proof.sh). */
+/* More than one a home: the second's key is read to where the first's was. */
 #define REGIONS (2 * RANKS)
 
 static struct dsm *dsm;
@@ -36,10 +35,7 @@ static void check(int rc)
 static void *region(char kind, unsigned i)
 {
 	const char name[] = { kind, (char)('0' + i), 0 };
-	struct dsm_attr attr = { .name = name,
-				 .page_size = PAGE << i / RANKS,
-				 .home = DSM_HOME_RANK,
-				 .home_rank = i % RANKS };
+	struct dsm_attr attr = { .name = name, .home = DSM_HOME_RANK, .home_rank = i % RANKS };
 	void *p = dsm_alloc(dsm, PAGES * PAGE, &attr);
 
 	if (!p)

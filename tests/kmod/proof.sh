@@ -20,13 +20,13 @@ calls=(reads:{message,staging,grants,home,neighbour,atomics,keys} writes:{messag
 (($# == 1)) || calls=("${@:2}")
 
 # The library for arm64, that tells the model what devices do; and the programs. With small arenas: each
-# of their lines is told. Pages of more than 4 KiB are read when they are granted, all others written.
+# of their lines is told.
 build()
 {
 	local compile
 
 	compile=$("$here/library.sh" arm64 "$dir" \
-		-DCMAKE_C_FLAGS="-DDSM_MAINTENANCE_PROBE -DVERBS_ARENA_BYTES=4194304u -DVERBS_PUSH_MAX=4096u") ||
+		-DCMAKE_C_FLAGS="-DDSM_MAINTENANCE_PROBE -DVERBS_ARENA_BYTES=4194304u") ||
 		{ set -- $?; echo "$compile"; return "$1"; }
 	$compile "$here/cache_traffic.c" -ldsm -o "$dir/cache_traffic" &&
 		$compile -static "$here/cache_hint.c" -o "$dir/cache_hint"

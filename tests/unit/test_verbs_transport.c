@@ -673,11 +673,21 @@ static void push__not_without_a_credit(void **state)
 	assert_granted();
 }
 
-static void push__not_if_messages_go_by_copy(void **state)
+static void push__if_messages_go_by_copy(void **state)
 {
+	unsigned before;
+
 	(void)state;
 	ask();
-	pull_instead();
+	before = fake_posted;
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(grant(8192), 0);
+	assert_int_equal(fake_posted - before, 2);
+	/* Neither is where it was by now. */
+	memset(segment_page(ranks[0].space.alias, asked_page()), 'y', 8192);
+	fake_let_go(verbs(0)->peers[1].id);
+	poll_both();
+	assert_granted();
 }
 
 /* Whatever the answer is, the place is free; to ask again offers again. */
@@ -1423,8 +1433,8 @@ int main(void)
 		CONNECTED(push__not_without_room_in_the_queue),
 		CONNECTED(push__not_before_messages_that_wait),
 		CONNECTED(push__not_without_a_credit),
-		cmocka_unit_test_setup_teardown(push__not_if_messages_go_by_copy,
-						setup_without_atomics, teardown),
+		cmocka_unit_test_setup_teardown(push__if_messages_go_by_copy, setup_without_atomics,
+						teardown),
 		CONNECTED(push__every_answer_ends_the_offer),
 		CONNECTED(push__asked_for_twice),
 		CONNECTED(push__forgotten_with_its_block),
