@@ -305,6 +305,9 @@ static int open_fds(struct dsm *d)
 	d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (d->wake_fd < 0)
 		return error_set_sys(errno, "cannot create an eventfd");
+	d->ends_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (d->ends_fd < 0)
+		return error_set_sys(errno, "cannot create an eventfd");
 	err = watch_fd(d, d->wake_fd);
 	if (err == 0)
 		err = watch_fd(d, d->pager->fd);
@@ -315,7 +318,7 @@ static int open_fds(struct dsm *d)
 
 void agent_init(struct dsm *d)
 {
-	d->epoll_fd = d->wake_fd = -1;
+	d->epoll_fd = d->wake_fd = d->ends_fd = -1;
 }
 
 int agent_start(struct dsm *d)
@@ -337,6 +340,8 @@ void agent_stop(struct dsm *d)
 	}
 	if (d->wake_fd >= 0)
 		close(d->wake_fd);
+	if (d->ends_fd >= 0)
+		close(d->ends_fd);
 	if (d->epoll_fd >= 0)
 		close(d->epoll_fd);
 	agent_init(d);

@@ -100,6 +100,8 @@ struct dsm {
 	bool stop;
 	bool agent_asleep;
 	unsigned pollers; /* threads that poll messages while they wait */
+	bool ends_lent; /* a thread sleeps for the end of own operations itself: waiter.c */
+	int ends_fd; /* eventfd: what it waits for has come by another way */
 	uint64_t spin_ns; /* how long to poll before sleeping */
 	bool pages_wanted; /* others have wanted pages since the agent last looked */
 	uint64_t busy_until_ns; /* threads have had to wait for answers: the agent polls on */

@@ -126,9 +126,15 @@ struct transport_ops {
 	 * pending() once more before sleeping; also when it is called again since `drowsy` or
 	 * watches() has changed. */
 	void (*sleep)(struct transport *t, bool asleep);
-	/* True from sleep(true) to sleep(false), unless something was started meanwhile whose end
-	 * would not make fd readable: then sleep(true) is due again. */
+	/* True from sleep(true) to sleep(false), unless there was a poll() meanwhile, or something
+	 * was started whose end would not make fd readable: then sleep(true) is due again. */
 	bool (*watches)(const struct transport *t);
+	/* For one thread at a time that sleeps until an own operation ends: a descriptor that it
+	 * makes readable, in place of fd, until take_back(); when it has been, set end_ready and
+	 * poll(). To be called before each sleep, and pending() after it. -1: none is under way.
+	 * NULL: they end at once. */
+	int (*lend)(struct transport *t);
+	void (*take_back)(struct transport *t);
 	/* For a sentence: between which addresses messages to a rank travel. False: within this
 	 * host. NULL: always so. */
 	bool (*addresses)(struct transport *t, unsigned rank, const char **own, const char **peer);
@@ -141,6 +147,7 @@ struct transport {
 	int fd; /* an epoll fd or eventfd: readable when poll() has something to do */
 	bool drowsy; /* of sleep(true): messages that can wait need not make fd readable */
 	bool ready; /* fd has been seen readable: poll() is to look why, and clears this */
+	bool end_ready; /* the same of lend()'s */
 };
 
 /* The transport that the settings ask for: transport_mux.c. */

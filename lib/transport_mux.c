@@ -252,9 +252,10 @@ static int mux_poll(struct transport *t, int budget)
 		if (!m->way[i])
 			continue;
 		m->way[i]->ready |= t->ready;
+		m->way[i]->end_ready |= t->end_ready;
 		n += m->way[i]->ops->poll(m->way[i], budget);
 	}
-	t->ready = false;
+	t->ready = t->end_ready = false;
 	return n;
 }
 
@@ -290,6 +291,22 @@ static bool mux_watches(const struct transport *t)
 	return true;
 }
 
+/* Over shared memory they end at once. */
+static int mux_lend(struct transport *t)
+{
+	struct transport *w = mux_of(t)->way[WAY_VERBS];
+
+	return w ? w->ops->lend(w) : -1;
+}
+
+static void mux_take_back(struct transport *t)
+{
+	struct transport *w = mux_of(t)->way[WAY_VERBS];
+
+	if (w)
+		w->ops->take_back(w);
+}
+
 static void mux_destroy(struct transport *t)
 {
 	struct transport_mux *m = mux_of(t);
@@ -320,6 +337,8 @@ static const struct transport_ops mux_ops = {
 	.pending = mux_pending,
 	.sleep = mux_sleep,
 	.watches = mux_watches,
+	.lend = mux_lend,
+	.take_back = mux_take_back,
 	.addresses = mux_addresses,
 	.destroy = mux_destroy,
 };

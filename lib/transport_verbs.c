@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -35,9 +34,7 @@ static int verbs_card_op(struct transport *t, uint8_t *card)
 
 static int watch(struct transport_verbs *v, int fd)
 {
-	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
-
-	if (epoll_ctl(v->base.fd, EPOLL_CTL_ADD, fd, &ev))
+	if (verbs_watch(v, fd))
 		return error_set_sys(errno, "cannot watch a descriptor of an RDMA device");
 	return 0;
 }
@@ -58,8 +55,8 @@ static int verbs_connect_op(struct transport *t, const struct rankset *peers, co
 	v->listener = NULL;
 	if (!rc)
 		rc = watch(v, v->events->fd);
-	if (!rc && v->channel)
-		rc = watch(v, v->channel->fd);
+	if (!rc && verbs_has_queues(v))
+		rc = watch(v, v->arrived.channel->fd);
 	v->base.ready = true;
 	return rc;
 }
@@ -122,8 +119,6 @@ static void verbs_destroy(struct transport *t)
 	verbs_memory_destroy(v);
 	if (v->events)
 		rdma_destroy_event_channel(v->events);
-	if (v->kick_fd >= 0)
-		close(v->kick_fd);
 	if (v->base.fd >= 0)
 		close(v->base.fd);
 	pool_fini(&v->op_pool);
@@ -151,6 +146,8 @@ static const struct transport_ops verbs_ops = {
 	.pending = verbs_pending,
 	.sleep = verbs_sleep,
 	.watches = verbs_watches,
+	.lend = verbs_lend,
+	.take_back = verbs_take_back,
 	.addresses = verbs_addresses,
 	.destroy = verbs_destroy,
 };
@@ -194,12 +191,8 @@ static int init(struct transport_verbs *v)
 	if (rc)
 		return rc;
 	v->base.fd = epoll_create1(EPOLL_CLOEXEC);
-	v->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (v->base.fd < 0 || v->kick_fd < 0)
-		return error_set_sys(errno, "cannot create an epoll descriptor or eventfd");
-	rc = watch(v, v->kick_fd);
-	if (rc)
-		return rc;
+	if (v->base.fd < 0)
+		return error_set_sys(errno, "cannot create an epoll descriptor");
 	v->events = rdma_create_event_channel();
 	if (!v->events)
 		return error_set_sys(errno, "cannot open /dev/infiniband/rdma_cm (modprobe "
@@ -232,7 +225,7 @@ int transport_verbs_create(struct transport **t, const struct transport_params *
 	pool_init(&v->queue_pool, sizeof(struct verbs_queued));
 	pthread_mutex_init(&v->cq_lock, NULL);
 	v->base.ops = &verbs_ops;
-	v->base.fd = v->kick_fd = -1;
+	v->base.fd = -1;
 	v->p = *p;
 	v->timeout_ns = p->settings->timeout_ms * 1000000u;
 	v->beat_ns = v->timeout_ns / 8 < BEAT_NS ? v->timeout_ns / 8 : BEAT_NS;

@@ -12,8 +12,9 @@
  *
  * There are two completion queues. One is for what comes: while nobody polls, its next completion
  * wakes the agent. The other is for what this rank has started: mostly the thread that started it
- * polls, so it wakes somebody only if nobody polls and the end of something is waited for. Sends
- * and writes are not waited for: who needs their room takes them out. That they failed shows at
+ * polls, so it wakes somebody only if nobody polls and the end of something is waited for: the
+ * agent, or the thread if it has gone to sleep (verbs_lend()). Sends and writes are not waited for:
+ * who needs their room takes them out. That they failed shows at
  * once nevertheless, since the adapter then gives back all receives of the connection.
  *
  * All but pending() runs under the node's lock. Below it, cq_lock guards the completion queues and
@@ -119,6 +120,7 @@ struct verbs_queued {
 
 /* A completion queue. */
 struct verbs_queue {
+	struct ibv_comp_channel *channel;
 	struct ibv_cq *cq;
 	bool armed; /* its next completion will make the channel readable, or one has */
 };
@@ -168,10 +170,8 @@ struct transport_verbs {
 	struct maintenance maintenance;
 	struct rankset connected; /* or to be */
 	struct ibv_pd *pd;
-	struct ibv_comp_channel *channel;
 	struct verbs_queue arrived; /* messages */
 	struct verbs_queue ended; /* own operations */
-	int kick_fd; /* readable: poll() has left something */
 	uint64_t digest[2];
 	struct verbs_peer *peers; /* by rank; one more: verbs_self() */
 	struct rdma_cm_id *self_accepted; /* the other end of the connection to itself */
@@ -209,8 +209,9 @@ struct transport_verbs {
 	unsigned nawaited; /* operations under way whose end somebody waits for */
 	uint32_t awaits; /* atomic: there are some, or some that wait for room */
 	uint32_t work; /* atomic: poll() has something to do that is in no queue of the adapter */
-	bool asleep;
 	bool watching; /* see verbs_watches() */
+	bool lent; /* see verbs_lend() */
+	bool ended_in_fd; /* base.fd looks at the channel of `ended` */
 	uint64_t look_ns; /* when to look at them at the latest */
 	uint64_t beat_ns;
 	/* while a message is delivered: the data that came with it */
@@ -332,6 +333,10 @@ int verbs_poll(struct transport *t, int budget);
 bool verbs_pending(struct transport *t);
 void verbs_sleep(struct transport *t, bool asleep);
 bool verbs_watches(const struct transport *t);
+int verbs_lend(struct transport *t);
+void verbs_take_back(struct transport *t);
+/* base.fd is readable when this is; not 0: errno. */
+int verbs_watch(struct transport_verbs *v, int fd);
 /* Take what the adapter has completed, without an upcall; returns the number. */
 unsigned verbs_reap(struct transport_verbs *v);
 /* Somebody waits for the end of an own operation, or for the room that it makes. */

@@ -126,27 +126,30 @@ static int create_pushed(struct transport_verbs *v)
 	return rc;
 }
 
-static int create_channel(struct transport_verbs *v)
+static int create_queue(struct transport_verbs *v, struct verbs_queue *q, unsigned entries)
 {
 	int flags;
 
-	v->channel = ibv_create_comp_channel(v->context);
-	if (!v->channel)
+	q->channel = ibv_create_comp_channel(v->context);
+	if (!q->channel)
 		return error_set_sys(errno, "RDMA device %s has no completion channel",
 				     v->device.name);
-	flags = fcntl(v->channel->fd, F_GETFL);
-	if (flags < 0 || fcntl(v->channel->fd, F_SETFL, flags | O_NONBLOCK))
+	flags = fcntl(q->channel->fd, F_GETFL);
+	if (flags < 0 || fcntl(q->channel->fd, F_SETFL, flags | O_NONBLOCK))
 		return error_set_sys(errno, "cannot make a completion channel non-blocking");
-	return 0;
-}
-
-static int create_queue(struct transport_verbs *v, struct verbs_queue *q, unsigned entries)
-{
-	q->cq = ibv_create_cq(v->context, (int)entries, NULL, v->channel, 0);
+	q->cq = ibv_create_cq(v->context, (int)entries, NULL, q->channel, 0);
 	if (!q->cq)
 		return error_set_sys(errno, "RDMA device %s has no completion queue of %u entries",
 				     v->device.name, entries);
 	return 0;
+}
+
+static void destroy_queue(struct verbs_queue *q)
+{
+	if (q->cq)
+		ibv_destroy_cq(q->cq);
+	if (q->channel)
+		ibv_destroy_comp_channel(q->channel);
 }
 
 /* Two queues for all peers: every work request may complete before any is looked at. */
@@ -164,9 +167,7 @@ static int create_queues(struct transport_verbs *v)
 				 "RDMA device %s has completion queues of %u entries, too few for "
 				 "%u peers",
 				 v->device.name, v->device.completions_max, v->npeers);
-	rc = create_channel(v);
-	if (!rc)
-		rc = create_queue(v, &v->arrived, v->npeers * VERBS_RECEIVES + self);
+	rc = create_queue(v, &v->arrived, v->npeers * VERBS_RECEIVES + self);
 	if (!rc)
 		rc = create_queue(v, &v->ended, v->npeers * v->sends + self);
 	return rc;
@@ -210,12 +211,8 @@ void verbs_memory_destroy(struct transport_verbs *v)
 		munmap(v->buffers, 2 * VERBS_ARENA_BYTES);
 	if (v->fixed)
 		munmap(v->fixed, v->fixed_bytes);
-	if (v->ended.cq)
-		ibv_destroy_cq(v->ended.cq);
-	if (v->arrived.cq)
-		ibv_destroy_cq(v->arrived.cq);
-	if (v->channel)
-		ibv_destroy_comp_channel(v->channel);
+	destroy_queue(&v->ended);
+	destroy_queue(&v->arrived);
 	if (v->pd)
 		ibv_dealloc_pd(v->pd);
 	maintenance_fini(&v->maintenance);

@@ -278,7 +278,7 @@ bool verbs_is_awaited(const struct transport_verbs *v, const struct verbs_op *op
 void verbs_note_awaited(struct transport_verbs *v)
 {
 	__atomic_store_n(&v->awaits, 1, __ATOMIC_RELEASE);
-	if (!v->ended.armed)
+	if (!v->ended.armed || (!v->lent && !v->ended_in_fd))
 		v->watching = false;
 }
 
@@ -294,61 +294,92 @@ static void arm(struct transport_verbs *v, struct verbs_queue *q)
 	}
 }
 
-/* From now on what matters makes the channel readable. */
+int verbs_watch(struct transport_verbs *v, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(v->base.fd, EPOLL_CTL_ADD, fd, &ev) ? errno : 0;
+}
+
+/* It is seldom that faults and threads that sleep take turns, so it stays as it was last. */
+static void show_ends(struct transport_verbs *v, bool in_fd)
+{
+	int fd = v->ended.channel->fd;
+
+	if (v->ended_in_fd == in_fd)
+		return;
+	if (in_fd ? verbs_watch(v, fd) : epoll_ctl(v->base.fd, EPOLL_CTL_DEL, fd, NULL))
+		log_error("cannot watch the completions of RDMA device %s", v->device.name);
+	else
+		v->ended_in_fd = in_fd;
+}
+
+/* From now on what matters makes the descriptor readable. */
 static void watch(struct transport_verbs *v)
 {
-	v->watching = true;
 	if (!verbs_has_queues(v))
 		return;
 	arm(v, &v->arrived);
+	if (!v->awaits)
+		return;
+	arm(v, &v->ended);
+	if (!v->lent)
+		show_ends(v, true);
+}
+
+int verbs_lend(struct transport *t)
+{
+	struct transport_verbs *v = verbs_of(t);
+
+	if (!verbs_has_queues(v) || !v->awaits)
+		return -1;
+	v->lent = true;
+	show_ends(v, false);
+	arm(v, &v->ended);
+	return v->ended.channel->fd;
+}
+
+void verbs_take_back(struct transport *t)
+{
+	struct transport_verbs *v = verbs_of(t);
+
+	v->lent = false;
 	if (v->awaits)
-		arm(v, &v->ended);
+		v->watching = false;
 }
 
 /* One only: if there are more, the channel stays readable. */
-static bool take_queue_event(struct transport_verbs *v)
+static bool take_event(struct verbs_queue *q)
 {
 	struct ibv_cq *cq;
 	void *context;
 
-	if (ibv_get_cq_event(v->channel, &cq, &context))
+	if (!q->armed || ibv_get_cq_event(q->channel, &cq, &context))
 		return false;
 	ibv_ack_cq_events(cq, 1);
-	if (cq == v->arrived.cq)
-		v->arrived.armed = false;
-	else
-		v->ended.armed = false;
+	q->armed = false;
 	return true;
-}
-
-static void take_kick(struct transport_verbs *v)
-{
-	uint64_t count;
-	ssize_t n = read(v->kick_fd, &count, sizeof(count));
-
-	(void)n;
 }
 
 static void look_at_descriptors(struct transport_verbs *v, uint64_t now_ns)
 {
-	struct epoll_event ready[4];
+	bool ready = v->base.ready;
+	struct epoll_event events[4];
 	int n;
 
-	/* Mostly it is this, and then it need not be asked. */
-	if (v->base.ready && (v->arrived.armed || v->ended.armed) && take_queue_event(v)) {
-		v->base.ready = false;
-		return;
-	}
 	v->base.ready = false;
+	/* Mostly it is one of these, and then it need not be asked which. */
+	if (ready && ((v->ended_in_fd && take_event(&v->ended)) || take_event(&v->arrived)))
+		return;
 	v->look_ns = now_ns + LOOK_NS;
-	n = epoll_wait(v->base.fd, ready, 4, 0);
+	n = epoll_wait(v->base.fd, events, 4, 0);
 	for (int i = 0; i < n; i++) {
-		if (ready[i].data.fd == v->channel->fd)
-			(void)take_queue_event(v);
-		else if (ready[i].data.fd == v->events->fd)
-			verbs_look_at_events(v);
+		if (events[i].data.fd == v->arrived.channel->fd)
+			(void)take_event(&v->arrived);
+		else if (events[i].data.fd == v->ended.channel->fd)
+			(void)take_event(&v->ended);
 		else
-			take_kick(v);
+			verbs_look_at_events(v);
 	}
 }
 
@@ -363,19 +394,6 @@ static void note_rest(struct transport_verbs *v)
 	__atomic_store_n(&v->awaits, v->nawaited || !rankset_empty(&v->stirred), __ATOMIC_RELEASE);
 }
 
-/* In asleep mode what comes from now on makes fd readable, and so does what has come already. */
-static void doze(struct transport_verbs *v)
-{
-	uint64_t one = 1;
-	ssize_t n;
-
-	watch(v);
-	if (!verbs_pending(&v->base))
-		return;
-	n = write(v->kick_fd, &one, sizeof(one));
-	(void)n;
-}
-
 int verbs_poll(struct transport *t, int budget)
 {
 	struct transport_verbs *v = verbs_of(t);
@@ -385,7 +403,10 @@ int verbs_poll(struct transport *t, int budget)
 	if (!verbs_has_queues(v))
 		return 0;
 	now_ns = clock_ns();
-	if (v->asleep || v->base.ready || now_ns >= v->look_ns)
+	if (v->base.end_ready)
+		(void)take_event(&v->ended);
+	v->base.end_ready = false;
+	if (v->base.ready || now_ns >= v->look_ns)
 		look_at_descriptors(v, now_ns);
 	while (verbs_reap(v) == VERBS_COMPLETIONS)
 		;
@@ -396,8 +417,7 @@ int verbs_poll(struct transport *t, int budget)
 		n += verbs_end_broken(v);
 	n += verbs_tell_done(v);
 	note_rest(v);
-	if (v->asleep)
-		doze(v);
+	v->watching = false;
 	return n;
 }
 
@@ -405,8 +425,7 @@ void verbs_sleep(struct transport *t, bool asleep)
 {
 	struct transport_verbs *v = verbs_of(t);
 
-	v->asleep = asleep;
-	v->watching = false;
+	v->watching = asleep;
 	if (asleep)
 		watch(v);
 }

@@ -14,13 +14,14 @@
 struct dsm;
 
 struct waiter {
-	uint32_t done; /* futex: 0 waiting, 1 done, 2 waiting asleep */
+	uint32_t done; /* futex: 0 waiting, 1 done, 2 waiting asleep, 3 asleep on fd */
 	int result; /* valid once done */
+	int fd; /* an eventfd */
 };
 
 #define WAITER_INIT                                                                                \
 	{                                                                                          \
-		0, 0                                                                               \
+		0, 0, -1                                                                           \
 	}
 
 static inline bool waiter_is_done(const struct waiter *w)

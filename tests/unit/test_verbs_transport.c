@@ -1044,12 +1044,13 @@ static void sleep__what_comes_makes_the_descriptor_readable(void **state)
 	assert_true(t->ops->pending(t));
 	assert_int_equal(t->ops->poll(t, 64), 1);
 	assert_int_equal(poll(&p, 1, 0), 0);
-	/* Asleep all the time: it is armed again by each poll. */
-	t->ops->sleep(t, true);
 	for (unsigned i = 1; i < 5; i++) {
+		t->ops->sleep(t, true);
 		assert_int_equal(send_nth(0, i, 1), 0);
 		assert_int_equal(poll(&p, 1, 0), 1);
+		t->ready = true;
 		assert_int_equal(t->ops->poll(t, 64), 1);
+		assert_false(t->ops->watches(t));
 		assert_int_equal(poll(&p, 1, 0), 0);
 	}
 }
@@ -1119,14 +1120,60 @@ static void sleep__the_end_of_a_fetch(void **state)
 	fake_let_go(verbs(0)->peers[1].id);
 	assert_true(is_readable(t));
 	ranks[0].done = 1;
+	t->ready = true;
 	t->ops->poll(t, 64);
 	assert_int_equal(ranks[0].done, 0);
+	assert_false(is_readable(t));
 	/* The same of one that is started before. */
 	t->ops->sleep(t, false);
 	fake_hold(verbs(0)->peers[1].id);
 	assert_int_equal(t->ops->fetch(t, &f), 1);
 	go_to_sleep(t);
 	assert_false(is_readable(t));
+	fake_let_go(verbs(0)->peers[1].id);
+	assert_true(is_readable(t));
+}
+
+/* A thread that sleeps until its own operations end has a descriptor to itself. */
+static void lend__ends_wake_the_thread_alone(void **state)
+{
+	struct transport *t = ranks[0].t;
+	struct transport_fetch f = fetch_of(0, granule_of(1, 0), 1, 0);
+	struct pollfd p = { .events = POLLIN };
+
+	(void)state;
+	assert_int_equal(t->ops->lend(t), -1); /* nothing is under way */
+	assert_int_equal(t->ops->fetch(t, &f), 1); /* learns the key */
+	poll_both();
+	for (unsigned i = 0; i < 3; i++) {
+		go_to_sleep(t);
+		ranks[0].done = 1;
+		fake_hold(verbs(0)->peers[1].id);
+		assert_int_equal(t->ops->fetch(t, &f), 1);
+		p.fd = t->ops->lend(t);
+		assert_true(p.fd >= 0);
+		t->ops->sleep(t, true);
+		assert_false(t->ops->pending(t));
+		fake_let_go(verbs(0)->peers[1].id);
+		assert_int_equal(poll(&p, 1, 0), 1);
+		assert_false(is_readable(t));
+		t->end_ready = true;
+		t->ops->poll(t, 64);
+		assert_int_equal(ranks[0].done, 0);
+		assert_int_equal(poll(&p, 1, 0), 0);
+		assert_int_equal(t->ops->lend(t), -1);
+		t->ops->take_back(t);
+	}
+	/* What a thread leaves under way is the agent's. */
+	go_to_sleep(t);
+	fake_hold(verbs(0)->peers[1].id);
+	assert_int_equal(t->ops->fetch(t, &f), 1);
+	assert_true(t->ops->lend(t) >= 0);
+	t->ops->sleep(t, true);
+	assert_true(t->ops->watches(t));
+	t->ops->take_back(t);
+	assert_false(t->ops->watches(t));
+	t->ops->sleep(t, true);
 	fake_let_go(verbs(0)->peers[1].id);
 	assert_true(is_readable(t));
 }
@@ -1456,6 +1503,7 @@ int main(void)
 		CONNECTED(sleep__what_comes_makes_the_descriptor_readable),
 		CONNECTED(sleep__sends_and_writes_wake_nobody),
 		CONNECTED(sleep__the_end_of_a_fetch),
+		CONNECTED(lend__ends_wake_the_thread_alone),
 		CONNECTED(sleep__room_for_what_waits),
 		CONNECTED(sleep__what_somebody_else_took_out),
 		CONNECTED(sleep__a_send_that_fails_wakes),
