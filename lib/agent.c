@@ -3,11 +3,12 @@
  * The agent: the one service thread of a rank. Serves faults and messages, then sleeps until
  * userfaultfd, the transport or another thread wakes it.
  *
- * Before it sleeps it polls for a while: an idle processor takes long to wake. Where there are
- * fewer processors than threads it yields between two looks. A yield that takes long has let
- * somebody run who computes, and while it lasts nobody serves: a sleeping agent, which the next
- * message wakes, would have been better. So after such a yield it sleeps without polling: for as
- * long as the yield took, then for twice as long each time, until yields are short again.
+ * Before it sleeps it polls for a while: an idle processor takes long to wake. polls_on() has the
+ * rule. Where there are fewer processors than threads it yields between two looks. A yield that
+ * takes long has let somebody run who computes, and while it lasts nobody serves: a sleeping agent,
+ * which the next message wakes, would have been better. So after such a yield it sleeps without
+ * polling: for as long as the yield took, then for twice as long each time, until yields are short
+ * again.
  *
  * Where it is to sit on the processor of the thread that faults (DSM_FAULT_HANDLER=core), it polls
  * only while that thread waits, which it would else keep from running.
@@ -203,31 +204,44 @@ static void ask_for_short_slices(void)
 }
 
 /*
- * A thread that waits in a call takes messages itself. Where the agent would poll on the same
- * processor the two would hand it to and fro, and whoever yields last has the message: it costs the
- * waiting thread two switches, and keeps the agent at work, so that it never ends. Nothing is lost:
- * whoever leaves off polling looks once more, and has the agent woken from then on.
+ * When the agent polls: as long as something that only it serves is likely to come soon, and nobody
+ * has better use for its processor.
  *
- * Not so while others want pages of this rank: they will go on to, when the thread computes again,
- * and to wake the agent for each costs them and this rank more.
+ * Likely is what is like the last work: for the spin time after it has served something, or was
+ * kicked, or a thread that serves its own faults has had to wait for an answer.
+ *
+ * Better use has, where processors are scarce,
+ * - who computes: a yield that takes long tells of him (agent_may_poll);
+ * - a thread that polls in a call. It takes messages too, and the two would hand the processor to
+ *   and fro: whoever yields last has the message, which costs the thread two switches and is work
+ *   for the agent, so that it never ends. Nothing is lost: when that thread leaves off, the agent
+ *   is woken by what comes. Not so while others want pages of this rank, which will go on when the
+ *   thread computes again: to wake the agent for each costs them and this rank more. Nor when the
+ *   agent has something to do by the clock.
  */
-static bool others_poll(const struct dsm *d, uint64_t again_ns, bool pages_wanted)
+static bool polls_on(const struct dsm *d, uint64_t now_ns, uint64_t again_ns)
 {
-	return d->crowded && d->pollers && again_ns == SLEEP_MAX_NS && !pages_wanted;
+	if (again_ns == 0)
+		return true;
+	if (now_ns >= d->poll_until_ns || !agent_may_poll(d, now_ns))
+		return false;
+	return !d->crowded || !d->pollers || again_ns != SLEEP_MAX_NS ||
+	       now_ns < d->wanted_until_ns;
 }
 
-/* Until when to poll after work that was done now. */
-static uint64_t poll_until(const struct dsm *d, uint64_t now_ns)
+/* There is work for it now. */
+static void work_came(struct dsm *d, uint64_t now_ns)
 {
-	if (d->settings.fault_handler == FAULT_CORE && !d->faults.nlive)
-		return now_ns;
-	return now_ns + d->spin_ns;
+	if (d->settings.fault_handler != FAULT_CORE || d->faults.nlive)
+		d->poll_until_ns = now_ns + d->spin_ns;
+	else
+		d->poll_until_ns = now_ns;
 }
 
 static void *agent_main(void *arg)
 {
 	struct dsm *d = arg;
-	uint64_t until = 0, wanted_until = 0, again_ns, now = clock_ns();
+	uint64_t again_ns, now = clock_ns();
 	unsigned woken = WOKEN_BY_FAULT;
 	enum served served;
 
@@ -239,11 +253,9 @@ static void *agent_main(void *arg)
 		served = serve(d, now, woken & WOKEN_BY_FAULT, &again_ns);
 		woken = WOKEN_BY_FAULT; /* while it polls, who knows */
 		if (served != NOTHING)
-			until = poll_until(d, now);
-		if (until < d->busy_until_ns)
-			until = d->busy_until_ns;
+			work_came(d, now);
 		if (d->pages_wanted)
-			wanted_until = now + d->spin_ns;
+			d->wanted_until_ns = now + d->spin_ns;
 		d->pages_wanted = false;
 		/*
 		 * Mapping a page wakes its thread. Where that takes the agent's processor, it has
@@ -255,12 +267,11 @@ static void *agent_main(void *arg)
 			node_lock(d);
 			continue;
 		}
-		if (again_ns && (now >= until || others_poll(d, again_ns, now < wanted_until) ||
-				 !agent_may_poll(d, now))) {
+		if (!polls_on(d, now, again_ns)) {
 			woken = agent_sleep(d, again_ns);
 			now = clock_ns();
 			if (woken & WOKEN_BY_KICK)
-				until = poll_until(d, now);
+				work_came(d, now);
 			continue;
 		}
 		node_unlock(d);

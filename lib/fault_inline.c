@@ -114,7 +114,7 @@ static void sleep_on(struct pager_waits *w, uint32_t *word, uint32_t ticket, con
  * when no thread here polls any more. */
 static void keep_agent_awake(struct dsm *d)
 {
-	d->busy_until_ns = clock_ns() + d->spin_ns;
+	d->poll_until_ns = clock_ns() + d->spin_ns;
 	if (d->agent_asleep)
 		agent_kick(d);
 }

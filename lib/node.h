@@ -104,7 +104,8 @@ struct dsm {
 	int ends_fd; /* eventfd: what it waits for has come by another way */
 	uint64_t spin_ns; /* how long to poll before sleeping */
 	bool pages_wanted; /* others have wanted pages since the agent last looked */
-	uint64_t busy_until_ns; /* threads have had to wait for answers: the agent polls on */
+	uint64_t poll_until_ns; /* until then work is likely to come: see agent.c */
+	uint64_t wanted_until_ns; /* until then others are likely to want pages */
 	struct follow follow; /* the agent's */
 	uint64_t backoff_ns; /* the agent's: see agent.c */
 	uint64_t no_poll_until_ns;
