@@ -355,8 +355,9 @@ void faults_check(struct dsm *d, uint64_t now_ns)
 	for (unsigned i = 0; i < FAULT_RECORDS; i++) {
 		struct fault_record *r = &q->record[i];
 
+		/* It may have come after the caller looked at the clock. */
 		if (!r->live || r->warned ||
-		    now_ns - r->start_ns < d->settings.timeout_ms * 1000000u)
+		    now_ns < r->start_ns + d->settings.timeout_ms * 1000000u)
 			continue;
 		r->warned = true;
 		log_warn("thread %d has waited %llu ms to %s %p (home: rank %u); it waits on",

@@ -566,6 +566,22 @@ static void inv__of_a_modified_page(void **state)
 	rank_end();
 }
 
+/* A fault that came after the agent had looked at the clock has not waited for 600 years. */
+static void faults_check__fault_that_is_younger_than_the_clock(void **state)
+{
+	(void)state;
+	region_begin(DSM_HOME_RANK, 0);
+	node_rank_mood(MOOD_ASYNC);
+	node_rank_fault(0, false);
+	assert_true(fault_waits(node, 0));
+	fuzz_log_clear();
+	faults_check(node, 0);
+	assert_int_equal(fuzz_log_lines(), 0);
+	faults_check(node, 10000000000u);
+	assert_non_null(strstr(fuzz_log_last(), "has waited"));
+	rank_end();
+}
+
 static void gets__from_an_owner_that_does_not_exist(void **state)
 {
 	static const unsigned owners[] = { 3, 600, 60000 };
@@ -661,6 +677,7 @@ int main(int argc, char **argv)
 		TEST(region_drop__readers_of_what_is_behind_the_end),
 		TEST(grant_error__that_is_none),
 		TEST(inv__of_a_modified_page),
+		TEST(faults_check__fault_that_is_younger_than_the_clock),
 		TEST(gets__from_an_owner_that_does_not_exist),
 		TEST(getm__readers_that_do_not_exist),
 		TEST(stats__complete_twice),
