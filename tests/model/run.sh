@@ -108,7 +108,7 @@ holds:holds | breaks:broken:*)
 	exit 0
 	;;
 holds:broken:*)
-	echo "see the steps: cd $work && spin ${switches[*]} -t -p -k dsm.pml.trail $model"
+	echo "see the steps: cd $work && spin ${switches[*]} -t -p -k $(basename "$model").trail $model"
 	exit 1
 	;;
 *)
