@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <sys/param.h>
 
+#include "access.h"
 #include "error.h"
 #include "node.h"
 #include "remote_atomic.h"
@@ -23,14 +24,6 @@
 #define ACQUIRE_DEPTH 3u
 /* Pages taken before the lock is let go, so that faults and messages get their turn. */
 #define ACQUIRE_SLICE 64u
-
-/* A range of pages inside one region. */
-struct span {
-	struct region *region;
-	uint64_t first; /* page */
-	uint64_t end; /* granule behind the last page */
-	unsigned each; /* granules a page */
-};
 
 /* What one dsm_acquire() holds, as the program named it. */
 struct acquired {
@@ -43,7 +36,7 @@ struct acquired {
 	bool streams; /* and those did not come at once */
 };
 
-static int span_of(struct dsm *d, const volatile void *addr, size_t len, struct span *s)
+int access_span(struct dsm *d, const volatile void *addr, size_t len, struct span *s)
 {
 	uintptr_t offset = (uintptr_t)addr - (uintptr_t)d->space.base, last = offset + (len - 1);
 	struct region *r = NULL;
@@ -308,7 +301,7 @@ int dsm_acquire_timed(struct dsm *dsm, const volatile void *addr, size_t len, en
 	a->asked = 0;
 	a->streams = false;
 	node_lock(dsm);
-	err = span_of(dsm, addr, len, &a->span);
+	err = access_span(dsm, addr, len, &a->span);
 	if (err < 0)
 		goto err_unlock;
 	a->span.region->acquired++;
@@ -398,7 +391,7 @@ int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum ds
 	if (mode != DSM_READ && mode != DSM_WRITE)
 		return error_set(EINVAL, "mode %d is neither DSM_READ nor DSM_WRITE", (int)mode);
 	node_lock(dsm);
-	err = span_of(dsm, addr, len, &s);
+	err = access_span(dsm, addr, len, &s);
 	if (err < 0) {
 		node_unlock(dsm);
 		return err;
@@ -458,7 +451,7 @@ static int open_page(struct dsm *d, uint64_t page)
 static int atomic_at(struct dsm *d, uintptr_t addr, const struct remote_atomic *a, uint64_t *result)
 {
 	struct span s;
-	int err = span_of(d, (void *)addr, a->width, &s);
+	int err = access_span(d, (void *)addr, a->width, &s);
 	uint64_t offset = addr - (uintptr_t)d->space.base;
 
 	if (err < 0)

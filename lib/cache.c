@@ -416,6 +416,7 @@ static void take_modified(struct protocol *p, uint64_t first, unsigned n, const 
 
 		if (!pg->demanded)
 			stats_inc(&p->stats->pub.prefetched_pages);
+		cache_was_read(p, first + (uint64_t)i * each);
 		pg->registered = 0; /* its bit was taken with all others */
 		pg->unconfirmed = 0;
 	}

@@ -69,6 +69,8 @@ void cache_chain_start(struct protocol *p, uint64_t page, unsigned most);
 /* cache_recall.c */
 
 void cache_on_recall(struct protocol *p, uint64_t page, enum page_deferred recall);
+/* Others have come for an own page. */
+void cache_was_read(struct protocol *p, uint64_t page);
 /* A reason to defer has gone: obey now, if none is left. */
 void cache_obey_deferred(struct protocol *p, uint64_t page);
 

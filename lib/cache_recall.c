@@ -151,6 +151,7 @@ static void obey_fwd_getm(struct protocol *p, uint64_t page)
 static void obey(struct protocol *p, uint64_t page, enum page_deferred recall)
 {
 	p->pages[page].deferred = DEFER_NONE;
+	cache_was_read(p, page);
 	if (recall == DEFER_INV)
 		obey_inv(p, page);
 	else if (p->pages[page].state != PAGE_MODIFIED)
@@ -275,13 +276,52 @@ int cache_hold(struct protocol *p, uint64_t page, bool write)
 	if (*holds == UINT16_MAX)
 		return -EOVERFLOW;
 	(*holds)++;
+	if (write && cache_is_home(p, page))
+		directory_close(p, page);
 	return 0;
 }
 
-/* A page to be pushed on its last release: Modified, and nobody has asked for it yet. */
-static bool to_push(const struct page *pg)
+/*
+ * An own page that is pushed is made read-only, so that others can read it without asking; to write
+ * it again is to make it writable again. Where time and again nobody becomes a reader in between
+ * (whoever looks does so by dsm_read()), it stays writable, and open: until somebody asks for it.
+ */
+#define UNREAD_MAX 4u
+
+static unsigned unread(const struct protocol *p, uint64_t page)
 {
+	const struct page *pg = &p->pages[page];
+
+	return cache_is_home(p, page) && !pg->lost ? pg->blame : 0;
+}
+
+static void pushed_once_more(struct protocol *p, uint64_t page)
+{
+	struct page *pg = &p->pages[page];
+
+	if (cache_is_home(p, page) && !pg->lost && pg->blame < UNREAD_MAX)
+		pg->blame++;
+}
+
+void cache_was_read(struct protocol *p, uint64_t page)
+{
+	struct page *pg = &p->pages[page];
+
+	if (cache_is_home(p, page) && !pg->lost)
+		pg->blame = 0;
+}
+
+/* Modified, and nobody has asked for it yet. */
+static bool unwanted(const struct protocol *p, uint64_t page)
+{
+	const struct page *pg = &p->pages[page];
+
 	return pg->state == PAGE_MODIFIED && !pg->writers_holding && !pg->deferred && !pg->pending;
+}
+
+static bool to_push(const struct protocol *p, uint64_t page)
+{
+	return unwanted(p, page) && unread(p, page) < UNREAD_MAX;
 }
 
 /* A run of pages to be pushed: one protection change, one write and one message take it. */
@@ -294,23 +334,27 @@ static void push_home(struct protocol *p, uint64_t first, unsigned n)
 	for (unsigned i = 0; i < n; i++) {
 		struct page *pg = &p->pages[first + (uint64_t)i * each];
 
+		pushed_once_more(p, first + (uint64_t)i * each);
 		pg->state = PAGE_SHARED;
 		pg->registered = pg->unconfirmed = !cache_is_home(p, first);
 	}
 }
 
-/* Push those of n pages home that are to go. */
-static void push_run(struct protocol *p, uint64_t page, unsigned n)
+/* Of n pages whose last hold for writing may have ended, push those home that are to go, and open
+ * the own ones that stay. */
+static void written(struct protocol *p, uint64_t page, unsigned n, bool push)
 {
 	unsigned each = protocol_granules(p, page);
 
 	for (unsigned i = 0, run; i < n; i += run ? run : 1) {
 		uint64_t first = page + (uint64_t)i * each;
 
-		for (run = 0; i + run < n && to_push(&p->pages[first + (uint64_t)run * each]);)
+		for (run = 0; push && i + run < n && to_push(p, first + (uint64_t)run * each);)
 			run++;
 		if (run)
 			push_home(p, first, run);
+		else if (cache_is_home(p, first) && unwanted(p, first))
+			directory_open(p, first);
 	}
 }
 
@@ -328,7 +372,7 @@ void cache_unhold(struct protocol *p, uint64_t page, unsigned n, bool write, boo
 		if (!DSM_BUG(DEFERRED))
 			cache_obey_deferred(p, page + (uint64_t)i * each);
 	}
-	if (write && push && !rankset_has(&p->down, protocol_home(p, page)))
-		push_run(p, page, n);
+	if (write && !rankset_has(&p->down, protocol_home(p, page)))
+		written(p, page, n, push);
 	protocol_run_local(p);
 }

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "protocol.h"
 #include "readers.h"
+#include "snapshot.h"
 
 struct request {
 	struct cds_list_head link;
@@ -72,15 +73,26 @@ static void device_fence(void)
 
 /* Sequentially consistent: pairs with a reader's fetch-add on the readers word followed by its load
  * of the grants word; either it sees Busy, or taking the readers afterwards sees its bit (R1). */
-static void grant_set(struct protocol *p, uint64_t page, enum grant_state state, unsigned rank)
+static void grant_store(struct protocol *p, uint64_t page, uint64_t word)
 {
-	__atomic_store_n(segment_grant(p->space, p->space->alias, page), grant_word(state, rank),
-			 __ATOMIC_SEQ_CST);
+	uint64_t before = grant_get(p, page);
+	uint32_t count = grant_count(before);
+
+	/* R11 */
+	if (snapshot_is_there(before) && !snapshot_is_there(word))
+		count += !DSM_BUG(R11);
+	word |= (uint64_t)count << GRANT_COUNT_SHIFT;
+	__atomic_store_n(segment_grant(p->space, p->space->alias, page), word, __ATOMIC_SEQ_CST);
 	if (!p->space->wire)
 		return;
 	maintenance_device_reads(p->space->maintenance, MAINTENANCE_GRANTS,
 				 segment_grant(p->space, p->space->alias, page), sizeof(uint64_t));
 	device_fence();
+}
+
+static void grant_set(struct protocol *p, uint64_t page, enum grant_state state, unsigned rank)
+{
+	grant_store(p, page, grant_word(state, rank));
 }
 
 /* A processor of this machine wrote the home's copy of a page: what adapters read is to be that. */
@@ -126,6 +138,18 @@ bool directory_own_write(struct protocol *p, uint64_t page)
 	/* A reader came in between and may have seen Clean: it is to be asked, so queue. */
 	grant_set(p, page, GRANT_CLEAN, 0);
 	return false;
+}
+
+void directory_open(struct protocol *p, uint64_t page)
+{
+	if (grant_is(grant_get(p, page), GRANT_EXCLUSIVE, p->rank))
+		grant_store(p, page, grant_word(GRANT_EXCLUSIVE, p->rank) | GRANT_OPEN);
+}
+
+void directory_close(struct protocol *p, uint64_t page)
+{
+	if (grant_get(p, page) & GRANT_OPEN && !DSM_BUG(OPEN))
+		grant_set(p, page, GRANT_EXCLUSIVE, p->rank);
 }
 
 /*
@@ -581,7 +605,7 @@ static void put_page(struct protocol *p, uint64_t page, unsigned rank, uint32_t 
 	if (t && t->recalled == rank) {
 		t->have_data = !DSM_BUG(R6); /* R6: its answer to the recall follows */
 		page_came(p, page, rank);
-	} else if (!t && word == grant_word(GRANT_EXCLUSIVE, rank)) {
+	} else if (!t && grant_is(word, GRANT_EXCLUSIVE, rank)) {
 		if (flags & MSG_KEEPS)
 			reader_add(p, page, rank); /* R9 */
 		page_came(p, page, rank);

@@ -61,7 +61,8 @@ struct page {
 	uint32_t hold_awaited : 1; /* hold.c: somebody waits for a hold to end */
 	uint32_t write_awaited : 1; /* hold.c: and that to write */
 	uint32_t adapter : 1; /* Atomic: by the home's adapter, not by processors */
-	uint32_t blame : 9; /* if lost: the rank that died with it */
+	uint32_t blame : 9; /* if lost: the rank that died with it; else, of an own page: releases
+			     * that nobody has read since, see cache_recall.c */
 	uint16_t readers_holding; /* dsm_acquire(DSM_READ) holds */
 	uint16_t writers_holding; /* dsm_acquire(DSM_WRITE) holds */
 };
@@ -270,5 +271,9 @@ bool directory_own_read(struct protocol *p, uint64_t page);
 bool directory_own_write(struct protocol *p, uint64_t page);
 /* It gives up n that it has Modified. */
 void directory_own_put(struct protocol *p, uint64_t page, unsigned n);
+/* The home has a page of its own for writing. It lets others look at it there, by loads (R11); or
+ * not any more. */
+void directory_open(struct protocol *p, uint64_t page);
+void directory_close(struct protocol *p, uint64_t page);
 
 #endif

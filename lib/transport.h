@@ -101,6 +101,10 @@ struct transport_ops {
 	/* As home: bring a page's data to where rank's pushed() looks for it. The next message to
 	 * rank that names the page is its grant. */
 	int (*push)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
+	/* Rank's segment, where this rank's loads reach it and see what processors store there as
+	 * they see one another's stores; it stays mapped until destroy(). NULL: they do not reach
+	 * it, or the rank is down. The op itself NULL: nobody's. */
+	uint8_t *(*view)(struct transport *t, unsigned rank);
 	/* Write from own segment into the same offset of rank's. */
 	int (*write)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 	/* Atomic on a word of 4 or 8 bytes at @offset in rank's segment (own rank too) by this

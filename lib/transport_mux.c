@@ -200,6 +200,13 @@ static int mux_push(struct transport *t, unsigned rank, uint64_t granule, size_t
 	return w->ops->push(w, rank, granule, len_bytes);
 }
 
+static uint8_t *mux_view(struct transport *t, unsigned rank)
+{
+	struct transport *w = via(t, rank);
+
+	return w && w->ops->view ? w->ops->view(w, rank) : NULL;
+}
+
 static int mux_write(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
 {
 	struct transport *w = via(t, rank);
@@ -329,6 +336,7 @@ static const struct transport_ops mux_ops = {
 	.expect = mux_expect,
 	.pushed = mux_pushed,
 	.push = mux_push,
+	.view = mux_view,
 	.write = mux_write,
 	.atomic = mux_atomic,
 	.adapter_atomic = mux_adapter_atomic,

@@ -63,6 +63,11 @@ static int shm_fetch(struct transport *t, struct transport_fetch *f)
 	return 0;
 }
 
+static uint8_t *shm_view(struct transport *t, unsigned rank)
+{
+	return view_of(shm_of(t), rank);
+}
+
 static const uint8_t *shm_pushed(struct transport *t, unsigned rank, uint64_t granule)
 {
 	struct transport_shm *s = shm_of(t);
@@ -247,6 +252,7 @@ static const struct transport_ops shm_ops = {
 	.fetch = shm_fetch,
 	.pushed = shm_pushed,
 	.push = shm_push,
+	.view = shm_view,
 	.write = shm_write,
 	.atomic = shm_atomic,
 	.send = shm_send,

@@ -153,9 +153,10 @@ static_assert(offsetof(struct msg_region, name) == 48, "region message layout");
 
 /*
  * Directory words. One grants word a page, written by the home's CPU alone and read by all:
- * bits 0-2 state, bits 16-31 a rank: the owner if Exclusive, while Busy one of those waited for.
- * Zeroed memory is Clean. The readers words are a bit array by rank, 64 ranks a word, written by
- * atomics alone.
+ * bits 0-2 state; bit 3 GRANT_OPEN; bits 16-31 a rank: the owner if Exclusive, while Busy one of
+ * those waited for; bits 32-63 count how often the page has ceased to be Clean or open
+ * (snapshot.h). Zeroed memory is Clean. The readers words are a bit array by rank, 64 ranks a word,
+ * written by atomics alone.
  */
 enum grant_state {
 	GRANT_CLEAN = 0, /* the home's memory is valid; readers may register and copy */
@@ -172,6 +173,23 @@ enum atomic_by { ATOMIC_BY_PROCESSORS, ATOMIC_BY_ADAPTER };
 static inline uint64_t grant_word(enum grant_state state, unsigned rank)
 {
 	return (uint64_t)state | (uint64_t)rank << 16;
+}
+
+/* Exclusive, at the home, which does not hold it for writing now: who gets at the home's memory by
+ * loads may look at the page there. */
+#define GRANT_OPEN 8u
+
+#define GRANT_COUNT_SHIFT 32
+
+/* Does a grants word say so, open or not, whatever its count? */
+static inline bool grant_is(uint64_t word, enum grant_state state, unsigned rank)
+{
+	return ((uint32_t)word & ~GRANT_OPEN) == grant_word(state, rank);
+}
+
+static inline uint32_t grant_count(uint64_t word)
+{
+	return (uint32_t)(word >> GRANT_COUNT_SHIFT);
 }
 
 static inline enum grant_state grant_state(uint64_t word)

@@ -222,6 +222,20 @@ int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len);
 int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm_mode mode);
 
 /*
+ * Copy a range to @to, any memory of this rank, for one look: where the pages' home is on this host
+ * they are not kept here, so that whoever writes them next has nobody to ask. For what others write
+ * again and again; what is looked at more than once in between is better kept, by loads or by
+ * dsm_acquire().
+ *
+ * Of each page it sees all of what is written under a hold, or nothing: it waits for holds as
+ * dsm_acquire() does. Stores without a hold it sees as memcpy() does. Where the home is on another
+ * host, or another rank has the page for writing, the range is acquired for the copy (DSM_READ):
+ * errors are those of dsm_acquire(), and leave @to undefined. Memory order: as sequentially
+ * consistent accesses.
+ */
+int dsm_read(struct dsm *dsm, void *to, const volatile void *from, size_t len);
+
+/*
  * Synchronisation. Objects are named by an address: any value will do, it need not be in a region
  * and is never dereferenced. Locks, semaphores and condition variables have separate names. All
  * waits are first come, first served. Each is a sequentially consistent synchronisation point.

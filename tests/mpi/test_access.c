@@ -105,6 +105,66 @@ static void remote_atomics(struct dsm *d)
 	test_free(d, p);
 }
 
+/* All words of each page alike, as their last holder left them? */
+static uint64_t alike(const uint64_t *page, size_t words)
+{
+	for (size_t i = 1; i < words; i++)
+		CHECK_EQ(page[i], page[0]);
+	return page[0];
+}
+
+/*
+ * One rank writes all of some pages again and again while it holds them, and the others look: never
+ * at a page that is half written, and never at an older one than before. The writer is the pages'
+ * home, or another rank.
+ */
+static void look(struct dsm *d, unsigned writer, enum dsm_release_policy release)
+{
+	struct dsm_attr attr = { .home = DSM_HOME_RANK, .release = release };
+	size_t words = TEST_PAGE / sizeof(uint64_t), n = 4 * words;
+	uint64_t *p = test_alloc(d, "look", n * sizeof(*p), attr), seen[n], last = 0;
+	const unsigned rounds = test_rounds(2000);
+
+	for (unsigned round = 1; dsm_rank(d) == writer && round <= rounds; round++) {
+		CHECK_EQ(dsm_acquire(d, p, n * sizeof(*p), DSM_WRITE), 0);
+		for (size_t i = 0; i < n; i++)
+			p[i] = round;
+		CHECK_EQ(dsm_release(d, p, n * sizeof(*p)), 0);
+	}
+	for (unsigned i = 0; dsm_rank(d) != writer && i < rounds; i++) {
+		CHECK_EQ(dsm_read(d, seen, p, n * sizeof(*p)), 0);
+		for (size_t k = 0; k < n; k += words)
+			CHECK_EQ(alike(seen + k, words) >= last, 1);
+		last = seen[0] < seen[n - 1] ? seen[0] : seen[n - 1];
+	}
+	CHECK_EQ(dsm_barrier(d), 0);
+	CHECK_EQ(dsm_read(d, seen, (uint8_t *)p + 4, n * sizeof(*p) - 8), 0); /* not whole pages */
+	CHECK_EQ(memcmp(seen, (uint8_t *)p + 4, n * sizeof(*p) - 8), 0);
+	test_free(d, p);
+}
+
+/* More than a window, over the homes of all ranks; into shared memory, too. */
+static void look_far(struct dsm *d)
+{
+	size_t len = 3 * TEST_BLOCK;
+	uint8_t *p = test_alloc(d, "far", len, (struct dsm_attr){ .home = DSM_HOME_CYCLIC });
+	uint8_t *to = test_alloc(d, "to", dsm_size(d) * len,
+				 (struct dsm_attr){ .home = DSM_HOME_BLOCKED });
+
+	to += dsm_rank(d) * len;
+	for (unsigned w = 0; w < dsm_size(d); w++) {
+		if (w == dsm_rank(d))
+			memset(p, (int)w + 1, len);
+		CHECK_EQ(dsm_barrier(d), 0);
+		CHECK_EQ(dsm_read(d, to, p, len), 0);
+		for (size_t i = 0; i < len; i += 64)
+			CHECK_EQ(to[i], w + 1);
+		CHECK_EQ(dsm_barrier(d), 0);
+	}
+	test_free(d, to - dsm_rank(d) * len);
+	test_free(d, p);
+}
+
 int main(void)
 {
 	struct dsm *d = test_init();
@@ -118,6 +178,10 @@ int main(void)
 	placement(d, DSM_HOME_CYCLIC, TEST_BLOCK, DSM_RELEASE_WRITE_THROUGH);
 	acquire_read(d);
 	remote_atomics(d);
+	look(d, 0, DSM_RELEASE_KEEP);
+	look(d, 0, DSM_RELEASE_WRITE_THROUGH);
+	look(d, dsm_size(d) - 1, DSM_RELEASE_WRITE_THROUGH);
+	look_far(d);
 	test_fini(d);
 	return 0;
 }

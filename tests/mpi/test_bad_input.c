@@ -143,7 +143,7 @@ static void look_up(const struct place *at)
 	CHECK_FAILS(dsm_home(at->d, (void *)UINTPTR_MAX), EFAULT, "");
 }
 
-/* Ranges that acquire and prefetch must both refuse. */
+/* Ranges that acquire, prefetch and read must all refuse. */
 static void ranges(const struct place *at)
 {
 	const struct {
@@ -167,6 +167,7 @@ static void ranges(const struct place *at)
 		{ (char *)UINTPTR_MAX, 2, EINVAL },
 	};
 	static const enum dsm_mode modes[] = { DSM_READ, DSM_WRITE };
+	char to;
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		for (unsigned m = 0; m < 2; m++) {
@@ -177,6 +178,7 @@ static void ranges(const struct place *at)
 			CHECK_FAILS(dsm_prefetch(at->d, bad[i].addr, bad[i].len, modes[m]),
 				    bad[i].err, "bytes");
 		}
+		CHECK_FAILS(dsm_read(at->d, &to, bad[i].addr, bad[i].len), bad[i].err, "bytes");
 		CHECK_FAILS(dsm_release(at->d, bad[i].addr, bad[i].len), EINVAL, "not acquired");
 	}
 }

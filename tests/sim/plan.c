@@ -154,8 +154,8 @@ static void make_thread(struct maker *m, unsigned nops_max)
 static void make_weights(struct maker *m)
 {
 	static const uint8_t usual[OP_KINDS] = {
-		[OP_LOAD] = 30,    [OP_STORE] = 25, [OP_ADD] = 6, [OP_SWAP] = 4,
-		[OP_PREFETCH] = 6, [OP_HOLD] = 10,  [OP_LOCK] = 6
+		[OP_LOAD] = 30,    [OP_STORE] = 25, [OP_ADD] = 6,  [OP_SWAP] = 4,
+		[OP_PREFETCH] = 6, [OP_HOLD] = 10,  [OP_LOCK] = 6, [OP_LOOK] = 10
 	};
 	static const uint8_t times[] = { 0, 1, 1, 4 };
 
@@ -304,7 +304,7 @@ const char *op_name(unsigned kind)
 	static const char *const names[OP_KINDS] = { "-",         "load",         "store",
 						     "fetch_add", "compare_swap", "prefetch",
 						     "acquire",   "release",      "lock",
-						     "unlock",    "barrier" };
+						     "unlock",    "barrier",      "look" };
 
 	return kind < OP_KINDS ? names[kind] : "?";
 }

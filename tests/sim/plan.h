@@ -31,6 +31,7 @@ enum op_kind {
 	OP_LOCK,
 	OP_UNLOCK,
 	OP_BARRIER,
+	OP_LOOK, /* dsm_read() */
 	OP_KINDS
 };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "run.h"
+#include "snapshot.h"
 
 #define EVENTS_MAX   60000u
 #define TIMED_EVENTS 20u /* a unit of a timed lock's patience */
@@ -21,6 +22,8 @@ enum phase {
 	PHASE_FAULTED, /* an access was stopped; the fault is not being served yet */
 	PHASE_PAGE, /* waits for a page */
 	PHASE_CALL, /* waits for a lock or a barrier */
+	PHASE_LOOKED, /* at a grants word: it is to load, */
+	PHASE_LOADED, /* and to look again */
 	PHASE_OVER
 };
 
@@ -34,6 +37,9 @@ struct thread {
 	struct hold hold; /* or what is to become one; valid if holding */
 	bool holding;
 	uint64_t last; /* value seen */
+	uint64_t grant; /* of a look: the word, */
+	uint64_t seen, should; /* what was loaded, and what was to be seen then */
+	bool here; /* it ends as a load, through the mapping */
 	unsigned barriers; /* arrived at */
 	bool locked[PLAN_LOCKS];
 	bool cancelled;
@@ -78,7 +84,8 @@ static uint64_t page_of(struct run *run, const struct thread *t)
 
 static bool is_access(const struct thread *t)
 {
-	return op_of(t)->kind == OP_LOAD || op_of(t)->kind == OP_STORE;
+	return op_of(t)->kind == OP_LOAD || op_of(t)->kind == OP_STORE ||
+	       (op_of(t)->kind == OP_LOOK && t->here);
 }
 
 static struct granule *granule_of(struct run *run, const struct thread *t)
@@ -93,6 +100,7 @@ static void next_op(struct run *run, struct thread *t, bool failed)
 	run->result->accesses++;
 	run->result->failed += failed;
 	t->next++;
+	t->here = false;
 	t->phase = t->next < t->plan->nops ? PHASE_START : PHASE_OVER;
 }
 
@@ -219,6 +227,63 @@ static void access_fault(struct run *run, struct thread *t)
 		cache_read(p, page, op->ahead, true);
 	else if (hold_may_write(p, page, name_of(run, t)))
 		cache_write(p, page, op->ahead, true);
+}
+
+/*
+ * Looks at the home's memory, as lib/read.c has them; what cannot be seen there is loaded here
+ */
+
+static void look_start(struct run *run, struct thread *t)
+{
+	const struct protocol *p = protocol_of(run, t);
+	uint64_t page = page_of(run, t);
+	const struct space *home = &run->c->rank[protocol_home(p, page)].space;
+
+	if (protocol_home(p, page) == t->rank || cache_can_read(p, page) ||
+	    rankset_has(&p->down, protocol_home(p, page)) ||
+	    !snapshot_begin(home, home->alias, page, &t->grant))
+		t->here = true;
+	else
+		t->phase = PHASE_LOOKED;
+}
+
+/* Much can happen between two looks: one that goes on at each of its turns would see little. */
+static bool look_lingers(struct run *run)
+{
+	return cluster_chance(run->c, 80);
+}
+
+static void look_load(struct run *run, struct thread *t)
+{
+	uint64_t page = page_of(run, t);
+
+	if (look_lingers(run))
+		return;
+	t->seen = *cluster_word(run->c, protocol_home(protocol_of(run, t), page), page,
+				op_of(t)->word);
+	t->should = *cluster_truth(run->c, page, op_of(t)->word);
+	t->phase = PHASE_LOADED;
+}
+
+static void look_end(struct run *run, struct thread *t)
+{
+	uint64_t page = page_of(run, t);
+	const struct space *home = &run->c->rank[protocol_home(protocol_of(run, t), page)].space;
+
+	if (look_lingers(run))
+		return;
+	t->phase = PHASE_START;
+	t->here = !snapshot_end(home, home->alias, page, t->grant);
+	if (t->here)
+		return;
+	if (t->seen != t->should && run->c->checks & CHECK_VALUES)
+		cluster_fail(run->c, "rank %u sees %llu in page %#llx, word %u: last stored: %llu",
+			     t->rank, (unsigned long long)t->seen, (unsigned long long)page,
+			     op_of(t)->word, (unsigned long long)t->should);
+	check_holds(run, t, page, false);
+	t->last = t->seen;
+	note(run, t, EVENT_LOAD, word_of(t), t->seen, 0, t->seen);
+	next_op(run, t, false);
 }
 
 /*
@@ -487,6 +552,12 @@ static bool thread_waits(struct run *run, const struct thread *t)
 	return (is_access(t) ? g->fault_wakes : g->call_wakes) == t->wakes;
 }
 
+static bool needs_no_lock(const struct thread *t)
+{
+	return (t->phase == PHASE_START && is_access(t)) || t->phase == PHASE_LOOKED ||
+	       t->phase == PHASE_LOADED;
+}
+
 static bool app_ready(void *app, unsigned i)
 {
 	struct run *run = app;
@@ -496,7 +567,7 @@ static bool app_ready(void *app, unsigned i)
 	if (t->phase == PHASE_OVER || v->dead || v->paused_until > run->c->events)
 		return false;
 	/* A mapped access needs no lock; all else does. */
-	return (!v->busy || (t->phase == PHASE_START && is_access(t))) && !thread_waits(run, t);
+	return (!v->busy || needs_no_lock(t)) && !thread_waits(run, t);
 }
 
 static void start(struct run *run, struct thread *t)
@@ -509,6 +580,9 @@ static void start(struct run *run, struct thread *t)
 		break;
 	case OP_PREFETCH:
 		prefetch(run, t);
+		break;
+	case OP_LOOK:
+		look_start(run, t);
 		break;
 	case OP_UNHOLD:
 		release(run, t, op_of(t)->write);
@@ -538,6 +612,8 @@ static void step(struct run *run, struct thread *t)
 	case PHASE_CALL:
 		call_woken(run, t);
 		break;
+	case PHASE_LOOKED:
+	case PHASE_LOADED:
 	case PHASE_OVER:
 		break;
 	}
@@ -548,8 +624,13 @@ static void app_run(void *app, unsigned i)
 	struct run *run = app;
 	struct thread *t = &run->thread[i];
 
-	if (t->phase == PHASE_START && is_access(t)) {
-		access_start(run, t);
+	if (needs_no_lock(t)) {
+		if (t->phase == PHASE_LOOKED)
+			look_load(run, t);
+		else if (t->phase == PHASE_LOADED)
+			look_end(run, t);
+		else
+			access_start(run, t);
 		return;
 	}
 	cluster_enter(run->c, t->rank);

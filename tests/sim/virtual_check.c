@@ -453,7 +453,7 @@ static void check_grant(struct cluster *c, uint64_t page)
 		cluster_fail(c, "page %#llx stays Busy", (unsigned long long)page);
 	for (unsigned r = 0; r < c->n; r++) {
 		bool has = cluster_state(c, r, page)->state == PAGE_MODIFIED;
-		bool owns = grant == grant_word(GRANT_EXCLUSIVE, r);
+		bool owns = grant_is(grant, GRANT_EXCLUSIVE, r);
 
 		if (!c->rank[r].dead && has != owns)
 			cluster_fail(c, "page %#llx: rank %u has it %s, its home says %s(%u)",

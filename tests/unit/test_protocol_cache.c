@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 
+#include "snapshot.h"
 #include "virtual_test.h"
 
 /*
@@ -1051,6 +1052,77 @@ static void cache_unhold__home_pushes_its_own(void **state)
 	finish(c);
 }
 
+/* A hold of an own page for writing, and its end with write-through. */
+static void home_writes(struct cluster *c, uint64_t page)
+{
+	cache_write(cluster_rank(c, 0), page, 0, false);
+	cluster_run(c);
+	assert_int_equal(cache_hold(cluster_rank(c, 0), page, true), 0);
+	assert_true(cluster_store(c, 0, page, 0));
+	cache_unhold(cluster_rank(c, 0), page, 1, true, true);
+	cluster_run(c);
+}
+
+static void cache_unhold__own_page_that_nobody_reads_stays_writable(void **state)
+{
+	uint64_t page;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		home_writes(c, page);
+		assert_int_equal(grant_of(c, page), grant_word(GRANT_CLEAN, 0));
+		assert_int_equal(state_of(c, 0, page), PAGE_SHARED);
+	}
+	home_writes(c, page);
+	assert_int_equal(state_of(c, 0, page), PAGE_MODIFIED);
+	assert_int_equal(grant_of(c, page), grant_word(GRANT_EXCLUSIVE, 0) | GRANT_OPEN);
+	read_in(c, 1, page);
+	assert_int_equal(grant_of(c, page), grant_word(GRANT_CLEAN, 0));
+	home_writes(c, page);
+	assert_int_equal(state_of(c, 1, page), PAGE_INVALID);
+	assert_int_equal(grant_of(c, page), grant_word(GRANT_CLEAN, 0));
+	finish(c);
+}
+
+static uint64_t word_of(struct cluster *c, uint64_t page)
+{
+	return *segment_grant(&c->rank[0].space, c->rank[0].space.alias, page);
+}
+
+static bool still(struct cluster *c, uint64_t page, uint64_t word)
+{
+	return snapshot_end(&c->rank[0].space, c->rank[0].space.alias, page, word);
+}
+
+static void snapshot_end__tells_of_holds_and_owners(void **state)
+{
+	uint64_t page, word;
+	struct cluster *c = three(CLUSTER_SHM, &page);
+	const struct space *s = &c->rank[0].space;
+
+	(void)state;
+	assert_true(snapshot_begin(s, s->alias, page, &word));
+	write_in(c, 1, page); /* Exclusive elsewhere */
+	assert_false(still(c, page, word));
+	read_in(c, 2, page); /* and Clean again */
+	assert_int_equal(grant_of(c, page), grant_word(GRANT_CLEAN, 0));
+	assert_false(still(c, page, word));
+	write_in(c, 0, page);
+	assert_false(snapshot_begin(s, s->alias, page, &word));
+	assert_int_equal(cache_hold(cluster_rank(c, 0), page, true), 0);
+	cache_unhold(cluster_rank(c, 0), page, 1, true, false);
+	assert_true(snapshot_begin(s, s->alias, page, &word)); /* open */
+	assert_true(cluster_store(c, 0, page, 0));
+	assert_true(still(c, page, word));
+	assert_int_equal(cache_hold(cluster_rank(c, 0), page, true), 0);
+	assert_false(still(c, page, word));
+	assert_false(snapshot_is_there(word_of(c, page)));
+	cache_unhold(cluster_rank(c, 0), page, 1, true, false);
+	assert_false(still(c, page, word));
+	finish(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1102,6 +1174,8 @@ int main(void)
 		cmocka_unit_test(cache_unhold__run_crosses_recalls),
 		cmocka_unit_test(cache_make_room__dirty_runs_share_a_message),
 		cmocka_unit_test(cache_unhold__home_pushes_its_own),
+		cmocka_unit_test(cache_unhold__own_page_that_nobody_reads_stays_writable),
+		cmocka_unit_test(snapshot_end__tells_of_holds_and_owners),
 	};
 
 	return cmocka_run_group_tests_name("protocol, cache side", tests, NULL, NULL);

@@ -33,7 +33,7 @@ static inline uint64_t grant_of(struct cluster *c, uint64_t page)
 {
 	struct vrank *v = &c->rank[protocol_home(cluster_rank(c, 0), page)];
 
-	return *segment_grant(&v->space, v->space.alias, page);
+	return (uint32_t)*segment_grant(&v->space, v->space.alias, page);
 }
 
 static inline bool has_bit(struct cluster *c, unsigned r, uint64_t page)

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dsm_read: a copy of a range for one look at it. Where the home's memory can be reached by loads,
+ * pages that are not here are copied straight out of it (snapshot.h): nothing is mapped, nobody
+ * becomes a reader, and a home that writes again has nobody to ask. Else they are acquired for the
+ * copy.
+ */
+#include <string.h>
+
+#include "access.h"
+#include "error.h"
+#include "snapshot.h"
+
+/* Pages copied between two looks at their grants: few enough to be likely to stay as they are. */
+#define PAGES_MAX 64u
+
+/* What is to be copied, and how much of it can be had in one way. */
+struct reading {
+	struct dsm *dsm;
+	uint8_t *to;
+	const uint8_t *from;
+	size_t left;
+	uint64_t first; /* page of the part */
+	unsigned each; /* granules a page */
+	unsigned n; /* pages */
+	size_t len; /* bytes of it that are wanted */
+	uint8_t *view; /* its home's memory; NULL: not to be reached so, or the pages are here */
+};
+
+static uint64_t page_at(const struct reading *r, unsigned i)
+{
+	return r->first + (uint64_t)i * r->each;
+}
+
+/* Lock held. Neither here nor own: then the home's memory is the place to look. */
+static bool is_away(const struct reading *r, uint64_t page)
+{
+	const struct protocol *p = &r->dsm->protocol;
+
+	return protocol_home(p, page) != r->dsm->rank && protocol_home(p, page) != WIRE_NO_RANK &&
+	       !cache_can_read(p, page);
+}
+
+/* The next pages that are alike: of one block, away or not. */
+static void next_part(struct reading *r)
+{
+	struct dsm *d = r->dsm;
+	const struct transport_ops *ops = d->transport->ops;
+	uint64_t granule, end;
+	bool away;
+
+	node_lock(d);
+	granule = space_granule(&d->space, r->from);
+	end = (granule / GRANULES_PER_BLOCK + 1) * GRANULES_PER_BLOCK;
+	r->first = granule & ~(uint64_t)(r->each - 1);
+	away = is_away(r, r->first);
+	for (r->n = 1; r->n < PAGES_MAX; r->n++) {
+		uint64_t page = page_at(r, r->n);
+
+		if (page >= end || is_away(r, page) != away)
+			break;
+	}
+	r->view = away && ops->view ? ops->view(d->transport, protocol_home(&d->protocol, r->first))
+				    : NULL;
+	node_unlock(d);
+	r->len = (size_t)(d->space.base + (page_at(r, r->n) << GRANULE_SHIFT) - r->from);
+	if (r->len > r->left)
+		r->len = r->left;
+}
+
+static bool copied_from_home(const struct reading *r)
+{
+	const struct space *s = &r->dsm->space;
+	uint64_t word[PAGES_MAX];
+	unsigned i;
+
+	if (!r->view)
+		return false;
+	for (i = 0; i < r->n; i++)
+		if (!snapshot_begin(s, r->view, page_at(r, i), &word[i]))
+			return false;
+	memcpy(r->to, r->view + (r->from - s->base), r->len);
+	for (i = 0; i < r->n; i++)
+		if (!snapshot_end(s, r->view, page_at(r, i), word[i]))
+			return false;
+	stats_add(&r->dsm->stats.pub.fetched_bytes, r->len);
+	return true;
+}
+
+/* Where the pages are here already this holds them for the time of the copy. */
+static int copy_acquired(const struct reading *r)
+{
+	int err = dsm_acquire(r->dsm, r->from, r->len, DSM_READ);
+
+	if (err < 0)
+		return err;
+	memcpy(r->to, r->from, r->len);
+	return dsm_release(r->dsm, r->from, r->len);
+}
+
+static int read_parts(struct reading *r)
+{
+	while (r->left) {
+		int err = 0;
+
+		next_part(r);
+		if (!copied_from_home(r))
+			err = copy_acquired(r);
+		if (err < 0)
+			return err;
+		r->to += r->len;
+		r->from += r->len;
+		r->left -= r->len;
+	}
+	return 0;
+}
+
+int dsm_read(struct dsm *dsm, void *to, const volatile void *from, size_t len)
+{
+	struct reading r = {
+		.dsm = dsm, .to = to, .from = (const uint8_t *)(uintptr_t)from, .left = len
+	};
+	struct span s;
+	int err;
+
+	error_clear();
+	node_lock(dsm);
+	err = access_span(dsm, from, len, &s);
+	if (err == 0)
+		s.region->acquired++; /* it stays */
+	node_unlock(dsm);
+	if (err < 0)
+		return err;
+	r.each = s.each;
+	/* Between what this thread stored before and what it loads now. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	err = read_parts(&r);
+	node_lock(dsm);
+	s.region->acquired--;
+	node_unlock(dsm);
+	return err;
+}
