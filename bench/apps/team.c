@@ -59,6 +59,14 @@ void team_fetch_soon(const struct team *t, const void *at, size_t bytes)
 		TRY(dsm_prefetch(t->dsm, at, bytes, DSM_READ));
 }
 
+void team_read(const struct team *t, void *to, const void *from, size_t bytes)
+{
+	if (t->plain)
+		memcpy(to, from, bytes);
+	else if (bytes)
+		TRY(dsm_read(t->dsm, to, from, bytes));
+}
+
 void team_fetch_vector(const struct team *t, const struct vector *v)
 {
 	/* Each begins with its neighbour, so that they do not all ask the same rank at a time. */

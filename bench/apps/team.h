@@ -94,6 +94,11 @@ void team_fetch(const struct team *t, const void *at, size_t bytes);
 /* Ask for what team_fetch() will want, and go on. */
 void team_fetch_soon(const struct team *t, const void *at, size_t bytes);
 
+/*
+ * Copy memory of others, which will have written it again before the next look, to private memory.
+ */
+void team_read(const struct team *t, void *to, const void *from, size_t bytes);
+
 /* Fetch the other ranks' parts of a vector. */
 void team_fetch_vector(const struct team *t, const struct vector *v);
 

@@ -14,17 +14,23 @@ struct own {
 	size_t begin, end; /* rows */
 	struct vector r;
 	double *p; /* all of it, ordered as r */
+	double *theirs; /* another rank's part of r */
 	struct cg_vectors v; /* v.r is the own part of r */
 };
 
 /* p = r + beta p, all of both. */
 static void direct(const struct team *t, const struct own *o, double beta)
 {
-	team_fetch_vector(t, &o->r);
-	for (unsigned rank = 0; rank < t->size; rank++) {
+	/* Each begins with its own, so that they do not all read the same rank's at a time. */
+	for (unsigned k = 0; k < t->size; k++) {
+		unsigned rank = (t->rank + k) % t->size;
 		const double *r = vector_part(&o->r, rank);
 		double *p = o->p + rank * o->r.pitch;
 
+		if (k) {
+			team_read(t, o->theirs, r, vector_len(&o->r, rank) * sizeof(*r));
+			r = o->theirs;
+		}
 		for (size_t i = 0; i < vector_len(&o->r, rank); i++)
 			p[i] = r[i] + beta * p[i];
 	}
@@ -51,8 +57,6 @@ static double solve(struct team *t, const struct own *o)
 		double before = rho, pq;
 
 		csr_multiply(o->a, o->p, v->q, o->begin, o->end);
-		/* The others have read r long ago: have their copies go while all wait anyway. */
-		team_write_soon(t, v->r, bytes);
 		pq = dot(t, o, mine, v->q);
 		team_write_begin(t, v->r, bytes);
 		cg_advance(v, mine, rho / pq);
@@ -65,8 +69,8 @@ static double solve(struct team *t, const struct own *o)
 	memcpy(v->r, v->z, bytes);
 	team_write_end(t, v->r, bytes);
 	TRY(dsm_barrier(t->dsm));
-	team_fetch_vector(t, &o->r);
-	csr_multiply(o->a, o->r.at, v->q, o->begin, o->end);
+	direct(t, o, 0);
+	csr_multiply(o->a, o->p, v->q, o->begin, o->end);
 	return sqrt(team_sum(t, cg_residual(v)));
 }
 
@@ -113,6 +117,7 @@ void cg_dsm(struct run *run, struct team *t)
 	team_share_vector(t, &o.r, s.n, 0);
 	share_matrix(t, &a, &s, &o.r);
 	o.p = must_calloc(t->size * o.r.pitch, sizeof(*o.p)); /* mostly never touched */
+	o.theirs = must_calloc(o.r.each, sizeof(*o.theirs));
 	o.begin = vector_begin(&o.r, t->rank);
 	o.end = o.begin + vector_len(&o.r, t->rank);
 	cg_vectors_init(&o.v, o.end - o.begin);
@@ -126,5 +131,6 @@ void cg_dsm(struct run *run, struct team *t)
 	dsm_stop(run, t);
 	cg_report(run, &s, a.first[s.n], zeta);
 	cg_vectors_fini(&o.v);
+	free(o.theirs);
 	free(o.p);
 }

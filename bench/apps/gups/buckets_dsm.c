@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each rank sorts what is not its own into shared memory that lives at it, and reads what the
+ * Each rank sorts what is not its own into shared memory that lives at it, and copies what the
  * others have there for it. Two arrays a rank, in turn: a rank that is late still reads the one.
  */
 #include "buckets.h"
@@ -21,7 +21,7 @@ struct buckets {
 	uint64_t *table; /* shared, a part a rank */
 	char *sorted[2]; /* shared: a struct counts a rank */
 	size_t pitch;
-	uint64_t *made, *own; /* updates; those that stay here */
+	uint64_t *made, *own, *theirs; /* updates; those that stay here; those from another rank */
 };
 
 static struct counts *counts_of(const struct buckets *b, unsigned turn, unsigned r)
@@ -30,12 +30,12 @@ static struct counts *counts_of(const struct buckets *b, unsigned turn, unsigned
 }
 
 /* Where in what rank r has left are those for rank `to`? */
-static uint64_t *updates_for(struct counts *c, unsigned r, unsigned to)
+static uint64_t *updates_for(struct counts *c, const uint32_t *counts, unsigned r, unsigned to)
 {
 	size_t before = 0;
 
 	for (unsigned i = 0; i < to; i++)
-		before += i == r ? 0 : c->of[i];
+		before += i == r ? 0 : counts[i];
 	return c->updates + before;
 }
 
@@ -51,7 +51,7 @@ static void sort(const struct team *t, const struct buckets *b, unsigned turn, s
 	team_write_begin(t, mine, bytes);
 	memcpy(mine->of, counts, sizeof(counts));
 	for (unsigned r = 0; r < t->size; r++)
-		to[r] = r == t->rank ? b->own : updates_for(mine, t->rank, r);
+		to[r] = r == t->rank ? b->own : updates_for(mine, counts, t->rank, r);
 	buckets_sort(b->made, n, to, b->s.n - 1, b->shift);
 	team_write_end(t, mine, bytes);
 }
@@ -60,13 +60,15 @@ static void apply(const struct team *t, const struct buckets *b, unsigned turn, 
 {
 	struct counts *c = counts_of(b, turn, r);
 	const uint64_t *updates = b->own;
-	size_t n = c->of[t->rank];
+	uint32_t counts[t->size];
 
+	team_read(t, counts, c->of, sizeof(counts));
 	if (r != t->rank) {
-		updates = updates_for(c, r, t->rank);
-		team_fetch(t, updates, n * sizeof(*updates));
+		team_read(t, b->theirs, updates_for(c, counts, r, t->rank),
+			  counts[t->rank] * sizeof(*updates));
+		updates = b->theirs;
 	}
-	buckets_apply(b->table, b->s.n - 1, updates, n);
+	buckets_apply(b->table, b->s.n - 1, updates, counts[t->rank]);
 }
 
 static void all_updates(struct team *t, const struct buckets *b)
@@ -99,6 +101,7 @@ void gups_buckets_dsm(struct run *run, struct team *t)
 		b.sorted[i] = team_share_parts(t, bytes, bytes / t->size / BUCKETS_PAGES, &b.pitch);
 	b.made = must_calloc(b.s.bucket, sizeof(*b.made));
 	b.own = must_calloc(b.s.bucket, sizeof(*b.own));
+	b.theirs = must_calloc(b.s.bucket, sizeof(*b.theirs));
 	gups_fill(b.table + begin, begin, part_begin(b.s.n, t->rank + 1, t->size));
 	dsm_start(run, t);
 	all_updates(t, &b);
@@ -110,5 +113,6 @@ void gups_buckets_dsm(struct run *run, struct team *t)
 	}
 	gups_report(run, &b.s, checksum, (double)wrong);
 	free(b.made);
+	free(b.theirs);
 	free(b.own);
 }

@@ -14,6 +14,7 @@ struct ranking {
 	char *counts; /* a part a rank */
 	size_t pitch;
 	uint32_t *upto; /* the result */
+	uint32_t *theirs; /* another rank's counts of own values */
 };
 
 static uint32_t *counts_of(const struct ranking *r, unsigned rank)
@@ -40,11 +41,10 @@ static uint32_t add_up(const struct team *t, const struct ranking *r)
 
 	memcpy(upto, counts_of(r, t->rank) + r->from, n * sizeof(*upto));
 	for (unsigned i = 1; i < t->size; i++) {
-		const uint32_t *theirs = counts_of(r, (t->rank + i) % t->size) + r->from;
-
-		team_fetch(t, theirs, n * sizeof(*theirs));
+		team_read(t, r->theirs, counts_of(r, (t->rank + i) % t->size) + r->from,
+			  n * sizeof(*r->theirs));
 		for (uint32_t k = 0; k < n; k++)
-			upto[k] += theirs[k];
+			upto[k] += r->theirs[k];
 	}
 	for (uint32_t k = 0; k < n; k++)
 		sum += upto[k];
@@ -58,8 +58,6 @@ static unsigned rank_keys(struct team *t, const struct ranking *r, unsigned iter
 	count(t, r, iteration);
 	TRY(dsm_barrier(t->dsm));
 	team_gather(t, add_up(t, r), sums);
-	/* Everybody has read them: have the copies go while there is work here. */
-	team_write_soon(t, counts_of(r, t->rank), r->s.range * sizeof(uint32_t));
 	for (unsigned q = 0; q < t->rank; q++)
 		below += sums[q];
 	is_accumulate(r->upto + r->from, r->to - r->from, (uint32_t)below);
@@ -76,6 +74,7 @@ void is_dsm(struct run *run, struct team *t)
 	r.from = (uint32_t)part_begin(r.s.range, t->rank, t->size);
 	r.to = (uint32_t)part_begin(r.s.range, t->rank + 1, t->size);
 	r.keys = must_calloc(r.end - r.begin, sizeof(*r.keys));
+	r.theirs = must_calloc(r.to - r.from, sizeof(*r.theirs));
 	r.counts = team_share_parts(t, r.s.range * sizeof(uint32_t),
 				    r.s.range / t->size * sizeof(uint32_t), &r.pitch);
 	r.upto = team_share(t, r.s.range * sizeof(uint32_t), DSM_HOME_BLOCKED);
@@ -89,5 +88,6 @@ void is_dsm(struct run *run, struct team *t)
 	passed = team_sum(t, passed);
 	if (t->rank == 0)
 		is_report(run, &r.s, r.upto, passed);
+	free(r.theirs);
 	free(r.keys);
 }
