@@ -220,6 +220,7 @@ static void leave_run(struct protocol *p, uint64_t first, unsigned n)
 		uint64_t page = first + (uint64_t)i * each;
 
 		p->pages[page].state = PAGE_INVALID;
+		cache_was_read(p, page);
 		recalled_now(p, page);
 		stats_inc(&p->stats->pub.invalidations);
 		note_lost(p, page, modified ? LOSS_TAKEN : LOSS_INVALIDATED);
@@ -283,16 +284,29 @@ int cache_hold(struct protocol *p, uint64_t page, bool write)
 
 /*
  * An own page that is pushed is made read-only, so that others can read it without asking; to write
- * it again is to make it writable again. Where time and again nobody becomes a reader in between
- * (whoever looks does so by dsm_read()), it stays writable, and open: until somebody asks for it.
+ * it again is to make it writable again. Where others look at pages of its block, and time and
+ * again nobody becomes a reader of this one, it stays writable, and open: until somebody asks for
+ * it. The home is told of looks once a block: it does not see them.
  */
 #define UNREAD_MAX 4u
+
+void cache_looked(struct protocol *p, uint64_t page)
+{
+	struct block *b = protocol_block(p, page);
+
+	if (b->looked_at || b->home == p->rank)
+		return;
+	b->looked_at = 1;
+	protocol_tell(p, b->home, MSG_LOOKS, page, 0);
+}
 
 static unsigned unread(const struct protocol *p, uint64_t page)
 {
 	const struct page *pg = &p->pages[page];
 
-	return cache_is_home(p, page) && !pg->lost ? pg->blame : 0;
+	if (!cache_is_home(p, page) || pg->lost || !protocol_block(p, page)->looked_at)
+		return 0;
+	return pg->blame;
 }
 
 static void pushed_once_more(struct protocol *p, uint64_t page)

@@ -646,6 +646,9 @@ void directory_message(struct protocol *p, const struct msg *m)
 	case MSG_WRITE_BACK:
 		on_write_back(p, m);
 		break;
+	case MSG_LOOKS:
+		protocol_block(p, m->page)->looked_at = 1;
+		break;
 	case MSG_PUTM:
 		on_putm(p, m);
 		break;

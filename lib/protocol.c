@@ -109,7 +109,7 @@ void protocol_tell(struct protocol *p, unsigned rank, enum msg_kind kind, uint64
 
 static bool is_for_home(unsigned kind)
 {
-	return kind >= MSG_GETS && kind <= MSG_WRITE_BACK;
+	return kind >= MSG_GETS && kind <= MSG_LOOKS;
 }
 
 static void dispatch(struct protocol *p, const struct msg *m)

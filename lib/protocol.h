@@ -32,6 +32,7 @@ struct block {
 	uint16_t home; /* WIRE_NO_RANK: not (yet) known */
 	uint16_t granules; /* of it that are part of a region; 0: it is not in use */
 	uint8_t page_shift; /* a page is 2^page_shift granules */
+	uint8_t looked_at; /* others look here (MSG_LOOKS); elsewhere: the home has been told */
 	uint32_t region; /* index in the node's region table */
 };
 
@@ -222,6 +223,9 @@ int cache_hold(struct protocol *p, uint64_t page, bool write);
 /* End a hold of n pages of one block. @push: those that were written go home and stay here Shared.
  */
 void cache_unhold(struct protocol *p, uint64_t page, unsigned n, bool write, bool push);
+
+/* This rank has looked at a page in its home's memory (snapshot.h). */
+void cache_looked(struct protocol *p, uint64_t page);
 
 /* Can granules more frames be had without giving up a held page? Evicts what is needed, also for
  * what is due. */

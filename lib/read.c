@@ -68,6 +68,18 @@ static void next_part(struct reading *r)
 		r->len = r->left;
 }
 
+static void looked(const struct reading *r)
+{
+	struct dsm *d = r->dsm;
+
+	stats_add(&d->stats.pub.fetched_bytes, r->len);
+	if (d->blocks[r->first / GRANULES_PER_BLOCK].looked_at)
+		return;
+	node_lock(d);
+	cache_looked(&d->protocol, r->first);
+	node_unlock(d);
+}
+
 static bool copied_from_home(const struct reading *r)
 {
 	const struct space *s = &r->dsm->space;
@@ -83,7 +95,7 @@ static bool copied_from_home(const struct reading *r)
 	for (i = 0; i < r->n; i++)
 		if (!snapshot_end(s, r->view, page_at(r, i), word[i]))
 			return false;
-	stats_add(&r->dsm->stats.pub.fetched_bytes, r->len);
+	looked(r);
 	return true;
 }
 

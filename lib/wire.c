@@ -15,6 +15,7 @@ static const char *const names[MSG_KINDS] = {
 	[MSG_INV_ACK] = "InvAck",
 	[MSG_PUTM] = "PutM",
 	[MSG_WRITE_BACK] = "WriteBack",
+	[MSG_LOOKS] = "Looks",
 	[MSG_INV] = "Inv",
 	[MSG_FWD_GETS] = "FwdGetS",
 	[MSG_FWD_GETM] = "FwdGetM",

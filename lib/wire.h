@@ -36,6 +36,7 @@ enum msg_kind {
 	MSG_PUTM, /* flags: MSG_KEEPS; word[0]: pages behind this one, in its block, that went too
 		   */
 	MSG_WRITE_BACK, /* flags: MSG_KEEPS, MSG_NOT_HERE */
+	MSG_LOOKS, /* the sender looks at pages of this one's block, as snapshot.h has it */
 	/* coherence: home to cache */
 	MSG_INV,
 	MSG_FWD_GETS,

@@ -265,6 +265,14 @@ static void look_load(struct run *run, struct thread *t)
 	t->phase = PHASE_LOADED;
 }
 
+static void looked(struct run *run, struct thread *t, uint64_t page)
+{
+	t->last = t->seen;
+	note(run, t, EVENT_LOAD, word_of(t), t->seen, 0, t->seen);
+	cache_looked(protocol_of(run, t), page);
+	next_op(run, t, false);
+}
+
 static void look_end(struct run *run, struct thread *t)
 {
 	uint64_t page = page_of(run, t);
@@ -281,9 +289,7 @@ static void look_end(struct run *run, struct thread *t)
 			     t->rank, (unsigned long long)t->seen, (unsigned long long)page,
 			     op_of(t)->word, (unsigned long long)t->should);
 	check_holds(run, t, page, false);
-	t->last = t->seen;
-	note(run, t, EVENT_LOAD, word_of(t), t->seen, 0, t->seen);
-	next_op(run, t, false);
+	looked(run, t, page);
 }
 
 /*
@@ -554,8 +560,7 @@ static bool thread_waits(struct run *run, const struct thread *t)
 
 static bool needs_no_lock(const struct thread *t)
 {
-	return (t->phase == PHASE_START && is_access(t)) || t->phase == PHASE_LOOKED ||
-	       t->phase == PHASE_LOADED;
+	return (t->phase == PHASE_START && is_access(t)) || t->phase == PHASE_LOOKED;
 }
 
 static bool app_ready(void *app, unsigned i)
@@ -612,8 +617,10 @@ static void step(struct run *run, struct thread *t)
 	case PHASE_CALL:
 		call_woken(run, t);
 		break;
-	case PHASE_LOOKED:
 	case PHASE_LOADED:
+		look_end(run, t);
+		break;
+	case PHASE_LOOKED:
 	case PHASE_OVER:
 		break;
 	}
@@ -627,8 +634,6 @@ static void app_run(void *app, unsigned i)
 	if (needs_no_lock(t)) {
 		if (t->phase == PHASE_LOOKED)
 			look_load(run, t);
-		else if (t->phase == PHASE_LOADED)
-			look_end(run, t);
 		else
 			access_start(run, t);
 		return;

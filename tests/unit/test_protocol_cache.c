@@ -1069,6 +1069,14 @@ static void cache_unhold__own_page_that_nobody_reads_stays_writable(void **state
 	struct cluster *c = three(CLUSTER_SHM, &page);
 
 	(void)state;
+	for (unsigned i = 0; i < 6; i++)
+		home_writes(c, page);
+	assert_int_equal(state_of(c, 0, page), PAGE_SHARED); /* nobody looks */
+	read_in(c, 2, page);
+	cache_looked(cluster_rank(c, 1), page);
+	cluster_expect(c, 1, 0, MSG_LOOKS);
+	cache_looked(cluster_rank(c, 1), page);
+	assert_int_equal(cluster_queued(c, 1, 0), 0); /* once */
 	for (unsigned i = 0; i < 4; i++) {
 		home_writes(c, page);
 		assert_int_equal(grant_of(c, page), grant_word(GRANT_CLEAN, 0));
