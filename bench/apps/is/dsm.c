@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each rank counts in shared memory that lives at it; then it reads everybody's counts of its part
+ * Each rank counts in shared memory that lives at it; then it copies everybody's counts of its part
  * of the range of values, and leaves the result in shared memory, where rank 0 checks all of it.
  */
 #include "is.h"
