@@ -83,6 +83,8 @@ static void grant_store(struct protocol *p, uint64_t page, uint64_t word)
 		count += !DSM_BUG(R11);
 	word |= (uint64_t)count << GRANT_COUNT_SHIFT;
 	__atomic_store_n(segment_grant(p->space, p->space->alias, page), word, __ATOMIC_SEQ_CST);
+	/* What this rank stores in the page from now on comes behind the new count. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
 	if (!p->space->wire)
 		return;
 	maintenance_device_reads(p->space->maintenance, MAINTENANCE_GRANTS,
