@@ -18,7 +18,7 @@
 	X(R8, "a request goes before those that wait")                                             \
 	X(R9, "a downgraded owner gets no reader's bit")                                           \
 	X(R10, "an upgrade gets no data though its bit was not among the readers")                 \
-	X(R11, "a page that ceases to be Clean shows the same count when it is so again")                    \
+	X(R11, "a page that ceases to be Clean shows the same count when it is so again")          \
 	X(OPEN, "a page that is held for writing stays open for looks")                            \
 	X(ACKS, "a writer is granted the page before the InvAcks came")                            \
 	X(BIT, "the bit of the rank next door is set")                                             \
