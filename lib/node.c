@@ -357,10 +357,11 @@ void region_home_known(struct dsm *d, uint64_t block)
 static void op_send(void *env, unsigned rank, const struct msg *m)
 {
 	struct dsm *d = env;
+	uint64_t n = 1 + (m->kind == MSG_GETM ? m->word[0] : 0);
 
 	if ((m->kind == MSG_GETS || m->kind == MSG_GETM) && d->transport->ops->expect)
 		d->transport->ops->expect(d->transport, rank, m->page,
-					  (size_t)protocol_granules(&d->protocol, m->page)
+					  n * protocol_granules(&d->protocol, m->page)
 						  << GRANULE_SHIFT);
 	node_send(d, rank, m);
 }

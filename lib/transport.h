@@ -92,8 +92,9 @@ struct transport_ops {
 	/* 0: complete; 1: done() will be called from poll(); -EHOSTDOWN. -EAGAIN, here or there:
 	 * nothing was done, since the page cannot be reached so (yet): ask by message. */
 	int (*fetch)(struct transport *t, struct transport_fetch *f);
-	/* The next message to rank that names the page asks for it: its data, so many bytes, may
-	 * come with the answer. NULL: nothing is to be made ready. */
+	/* The next message to rank that names the page asks for it, or for a run from it on: data
+	 * of so many bytes, or of less, may come with an answer that names the page. NULL: nothing
+	 * is to be made ready. */
 	void (*expect)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 	/* Where the data of a page lies that the home pushed to this rank behind a grant; to be
 	 * asked while the grant is delivered. */

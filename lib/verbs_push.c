@@ -29,37 +29,40 @@
  */
 
 /* In the build that proves cache maintenance pages come both ways. */
-static bool may_offer(uint64_t granule, size_t len_bytes)
+static bool may_offer(uint64_t granule)
 {
 #ifdef DSM_MAINTENANCE_PROBE
-	if (granule % 2)
-		return false;
-#endif
+	return granule % 2 == 0;
+#else
 	(void)granule;
-	return len_bytes <= VERBS_PUSH_MAX;
+	return true;
+#endif
 }
 
 void verbs_expect(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
 {
 	struct transport_verbs *v = verbs_of(t);
+	uint32_t room_bytes = GRANULE_BYTES;
 	struct verbs_offers *asked;
 	uint8_t *place;
 	int i;
 
-	if (verbs_is_down(v, rank) || !may_offer(granule, len_bytes))
+	if (verbs_is_down(v, rank) || len_bytes > VERBS_PUSH_MAX || !may_offer(granule))
 		return;
+	while (room_bytes < len_bytes)
+		room_bytes <<= 1;
 	asked = &v->peers[rank].asked;
 	i = verbs_offer_free(asked);
 	/* One request for the page may have gone unanswered: its place may be written yet. */
 	if (i < 0 || verbs_offer_find(asked, granule) >= 0)
 		return;
-	place = verbs_arena_get(&v->pushed, len_bytes);
+	place = verbs_arena_get(&v->pushed, room_bytes);
 	if (place)
 		verbs_offer_put(asked, (unsigned)i,
 				&(struct verbs_offer){ .granule = granule,
 						       .addr = (uintptr_t)place,
 						       .rkey = v->pushed_mr->rkey,
-						       .len_bytes = (uint32_t)len_bytes });
+						       .len_bytes = room_bytes });
 }
 
 void verbs_offer_place(const struct verbs_peer *peer, struct msg *m)
@@ -75,19 +78,20 @@ bool verbs_answered(struct transport_verbs *v, unsigned rank, const struct msg *
 {
 	bool has =
 		verbs_offer_answers(m) && verbs_offer_take(&v->peers[rank].asked, m->page, place);
+	uint32_t len_bytes = verbs_data_bytes(data);
 
 	if (!has)
 		place->len_bytes = 0;
 	if (!(data & VERBS_DATA_PUSHED))
 		return true;
-	if (!has || place->len_bytes != verbs_data_bytes(data) ||
+	if (!has || !len_bytes || len_bytes > place->len_bytes ||
 	    !(m->word[VERBS_KEY_WORD] & VERBS_RKEY_VALID))
 		return false;
 	v->rkeys[m->page / GRANULES_PER_BLOCK] = m->word[VERBS_KEY_WORD];
 	v->data = (const uint8_t *)(uintptr_t)place->addr;
 	v->data_granule = m->page;
 	v->data_rank = rank;
-	maintenance_device_wrote(&v->maintenance, MAINTENANCE_PUSHED, v->data, place->len_bytes);
+	maintenance_device_wrote(&v->maintenance, MAINTENANCE_PUSHED, v->data, len_bytes);
 	return true;
 }
 
@@ -120,8 +124,7 @@ static struct verbs_op *prepare(struct transport_verbs *v, unsigned rank, uint64
 	struct verbs_peer *peer = &v->peers[rank];
 	struct verbs_op *op;
 
-	/* Messages that wait go first; a copy that waited behind them would keep room from others.
-	 */
+	/* Messages that wait go first; a copy behind them would keep room from others. */
 	if (!cds_list_empty(&peer->queue) || peer->sends_free < 2)
 		return NULL;
 	op = verbs_op_new(v, OP_PUSH, rank);
@@ -152,11 +155,12 @@ static bool post_page(struct transport_verbs *v, struct verbs_op *op, const stru
 		      unsigned data, const struct verbs_offer *to)
 {
 	unsigned credits = verbs_credit_tell(&v->peers[op->rank].credit);
+	uint32_t len_bytes = verbs_data_bytes(data);
 	struct msg m = *grant;
-	struct ibv_sge sge[2] = { { .addr = (uintptr_t)op->buffer,
-				    .length = to->len_bytes,
-				    .lkey = v->buffers_mr->lkey },
-				  { .addr = (uintptr_t)&m, .length = sizeof(m) } };
+	struct ibv_sge sge[2] = {
+		{ .addr = (uintptr_t)op->buffer, .length = len_bytes, .lkey = v->buffers_mr->lkey },
+		{ .addr = (uintptr_t)&m, .length = sizeof(m) }
+	};
 	struct ibv_send_wr wr[2] = { { .wr_id = (uintptr_t)op | VERBS_ID_OP,
 				       .next = &wr[1],
 				       .sg_list = &sge[0],
@@ -175,21 +179,22 @@ static bool post_page(struct transport_verbs *v, struct verbs_op *op, const stru
 	if (is_inline(v))
 		wr[1].send_flags |= IBV_SEND_INLINE;
 	else
-		add_message(v, &sge[1], op->buffer + to->len_bytes, &m);
+		add_message(v, &sge[1], op->buffer + len_bytes, &m);
 	return verbs_post(v, op, wr, 2);
 }
 
 bool verbs_send_page(struct transport_verbs *v, unsigned rank, const struct msg *m, unsigned data)
 {
+	uint32_t len_bytes = verbs_data_bytes(data);
 	struct verbs_offer to;
 	struct verbs_op *op;
 
 	if (!verbs_offer_answers(m) || !verbs_offer_take(&v->peers[rank].offered, m->page, &to) ||
-	    !data || to.len_bytes != verbs_data_bytes(data))
+	    !len_bytes || len_bytes > to.len_bytes)
 		return false;
 	/* Few blocks could not be exposed. */
 	if (!(v->table[m->page / GRANULES_PER_BLOCK] & VERBS_RKEY_VALID))
 		return false;
-	op = prepare(v, rank, m->page, to.len_bytes);
+	op = prepare(v, rank, m->page, len_bytes);
 	return op && post_page(v, op, m, data, &to);
 }

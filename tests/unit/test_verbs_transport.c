@@ -533,6 +533,22 @@ static void push__lands_where_it_was_asked_for(void **state)
 	assert_nothing_offered();
 }
 
+/* A run was asked for, and a part of it is granted: there is room for more. */
+static void push__of_less_than_was_asked_for(void **state)
+{
+	unsigned before;
+
+	(void)state;
+	expect(5 * 4096);
+	assert_int_equal(verbs(1)->pushed.units_used, 8);
+	ask();
+	before = fake_posted;
+	assert_int_equal(grant(3 * 4096), 0);
+	poll_both();
+	assert_int_equal(fake_posted - before, 2);
+	assert_granted();
+}
+
 /* The home's page may be another's before the adapter has read it, and the block may be gone. */
 static void push__of_the_page_as_it_was_when_it_was_granted(void **state)
 {
@@ -557,7 +573,7 @@ static void pull_instead(void)
 	assert_granted();
 }
 
-static void push__not_where_the_place_is_of_another_length(void **state)
+static void push__not_where_the_place_is_too_small(void **state)
 {
 	(void)state;
 	expect(4096);
@@ -773,7 +789,7 @@ static void push__of_a_page_that_nobody_asked_for(void **state)
 	refused(&forged);
 }
 
-static void push__of_another_length_than_was_asked_for(void **state)
+static void push__of_more_than_was_asked_for(void **state)
 {
 	struct verbs_offer forged = forged_offer(16384);
 
@@ -1471,8 +1487,9 @@ int main(void)
 		CONNECTED(send__in_order_beyond_all_credits),
 		CONNECTED(push__data_is_there_when_the_grant_is),
 		CONNECTED(push__lands_where_it_was_asked_for),
+		CONNECTED(push__of_less_than_was_asked_for),
 		CONNECTED(push__of_the_page_as_it_was_when_it_was_granted),
-		CONNECTED(push__not_where_the_place_is_of_another_length),
+		CONNECTED(push__not_where_the_place_is_too_small),
 		CONNECTED(push__not_to_whom_offers_nothing),
 		CONNECTED(push__not_what_is_too_long),
 		CONNECTED(push__not_beyond_the_arena),
@@ -1486,7 +1503,7 @@ int main(void)
 		CONNECTED(push__asked_for_twice),
 		CONNECTED(push__forgotten_with_its_block),
 		CONNECTED(push__of_a_page_that_nobody_asked_for),
-		CONNECTED(push__of_another_length_than_was_asked_for),
+		CONNECTED(push__of_more_than_was_asked_for),
 		CONNECTED(push__twice),
 		CONNECTED(push__to_a_place_that_makes_no_sense),
 		CONNECTED(push__place_is_not_used_again_when_its_home_dies),
