@@ -149,7 +149,7 @@ void agent_heed(struct dsm *d);
  */
 static inline void node_unlock(struct dsm *d)
 {
-	if (d->agent_asleep && !d->pollers && !d->transport->ops->watches(d->transport))
+	if (d->agent_asleep && !d->pollers && !d->transport->watching)
 		agent_heed(d);
 	pthread_mutex_unlock(&d->lock);
 }

@@ -62,7 +62,6 @@ int shm_send(struct transport *t, unsigned rank, const struct msg *m);
 int shm_poll(struct transport *t, int budget);
 bool shm_pending(struct transport *t);
 void shm_sleep(struct transport *t, bool asleep);
-bool shm_watches(const struct transport *t);
 
 /* Send what has waited for room in a peer's ring, as far as there is some. */
 void shm_flush(struct transport_shm *s, unsigned rank);

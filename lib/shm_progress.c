@@ -330,6 +330,7 @@ void shm_sleep(struct transport *t, bool asleep)
 {
 	struct transport_shm *s = shm_of(t);
 
+	t->watching = asleep;
 	if (asleep) {
 		s->asleep = true;
 		shm_box_doze(s->box, t->drowsy);
@@ -339,9 +340,4 @@ void shm_sleep(struct transport *t, bool asleep)
 	t->ready = t->ready || s->asleep;
 	s->asleep = false;
 	shm_box_stir(s->box);
-}
-
-bool shm_watches(const struct transport *t)
-{
-	return ((const struct transport_shm *)t)->asleep;
 }

@@ -129,11 +129,8 @@ struct transport_ops {
 	/* From now on (asleep) arrivals make fd readable, and so do those ends of own operations
 	 * that somebody waits for; or (not asleep) they need not. After sleep(true), check
 	 * pending() once more before sleeping; also when it is called again since `drowsy` or
-	 * watches() has changed. */
+	 * `watching` has changed. */
 	void (*sleep)(struct transport *t, bool asleep);
-	/* True from sleep(true) to sleep(false), unless there was a poll() meanwhile, or something
-	 * was started whose end would not make fd readable: then sleep(true) is due again. */
-	bool (*watches)(const struct transport *t);
 	/* For one thread at a time that sleeps until an own operation ends: a descriptor that it
 	 * makes readable, in place of fd, until take_back(); when it has been, set end_ready and
 	 * poll(). To be called before each sleep, and pending() after it. -1: none is under way.
@@ -153,7 +150,18 @@ struct transport {
 	bool drowsy; /* of sleep(true): messages that can wait need not make fd readable */
 	bool ready; /* fd has been seen readable: poll() is to look why, and clears this */
 	bool end_ready; /* the same of lend()'s */
+	/* True from sleep(true) to sleep(false), unless there was a poll() meanwhile, or something
+	 * was started whose end would not make fd readable: then sleep(true) is due again. */
+	bool watching;
+	struct transport *outer; /* the chooser, if this is one of its ways */
 };
+
+static inline void transport_unwatch(struct transport *t)
+{
+	t->watching = false;
+	if (t->outer)
+		t->outer->watching = false;
+}
 
 /* The transport that the settings ask for: transport_mux.c. */
 int transport_create(struct transport **t, const struct transport_params *p);

@@ -286,16 +286,7 @@ static void mux_sleep(struct transport *t, bool asleep)
 		m->way[i]->drowsy = t->drowsy;
 		m->way[i]->ops->sleep(m->way[i], asleep);
 	}
-}
-
-static bool mux_watches(const struct transport *t)
-{
-	const struct transport_mux *m = (const struct transport_mux *)t;
-
-	for (int i = 0; i < WAYS; i++)
-		if (m->way[i] && !m->way[i]->ops->watches(m->way[i]))
-			return false;
-	return true;
+	t->watching = asleep;
 }
 
 /* Over shared memory they end at once. */
@@ -344,7 +335,6 @@ static const struct transport_ops mux_ops = {
 	.poll = mux_poll,
 	.pending = mux_pending,
 	.sleep = mux_sleep,
-	.watches = mux_watches,
 	.lend = mux_lend,
 	.take_back = mux_take_back,
 	.addresses = mux_addresses,
@@ -401,6 +391,9 @@ int transport_create(struct transport **t, const struct transport_params *p)
 		mux_destroy(&m->base);
 		return rc;
 	}
+	for (int i = 0; i < WAYS; i++)
+		if (m->way[i])
+			m->way[i]->outer = &m->base;
 	*t = &m->base;
 	return 0;
 }

@@ -259,7 +259,6 @@ static const struct transport_ops shm_ops = {
 	.poll = shm_poll,
 	.pending = shm_pending,
 	.sleep = shm_sleep,
-	.watches = shm_watches,
 	.destroy = shm_destroy,
 };
 

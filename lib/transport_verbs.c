@@ -145,7 +145,6 @@ static const struct transport_ops verbs_ops = {
 	.poll = verbs_poll,
 	.pending = verbs_pending,
 	.sleep = verbs_sleep,
-	.watches = verbs_watches,
 	.lend = verbs_lend,
 	.take_back = verbs_take_back,
 	.addresses = verbs_addresses,

@@ -209,7 +209,6 @@ struct transport_verbs {
 	unsigned nawaited; /* operations under way whose end somebody waits for */
 	uint32_t awaits; /* atomic: there are some, or some that wait for room */
 	uint32_t work; /* atomic: poll() has something to do that is in no queue of the adapter */
-	bool watching; /* see verbs_watches() */
 	bool lent; /* see verbs_lend() */
 	bool ended_in_fd; /* base.fd looks at the channel of `ended` */
 	uint64_t look_ns; /* when to look at them at the latest */
@@ -332,7 +331,6 @@ int verbs_post_receive(struct transport_verbs *v, unsigned rank, unsigned slot);
 int verbs_poll(struct transport *t, int budget);
 bool verbs_pending(struct transport *t);
 void verbs_sleep(struct transport *t, bool asleep);
-bool verbs_watches(const struct transport *t);
 int verbs_lend(struct transport *t);
 void verbs_take_back(struct transport *t);
 /* base.fd is readable when this is; not 0: errno. */

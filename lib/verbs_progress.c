@@ -82,7 +82,7 @@ static unsigned take(struct transport_verbs *v, struct ibv_wc wc[VERBS_COMPLETIO
 void verbs_note_work(struct transport_verbs *v)
 {
 	__atomic_store_n(&v->work, 1, __ATOMIC_RELEASE);
-	v->watching = false;
+	transport_unwatch(&v->base);
 }
 
 /* The next poll() is to look after this peer. */
@@ -279,7 +279,7 @@ void verbs_note_awaited(struct transport_verbs *v)
 {
 	__atomic_store_n(&v->awaits, 1, __ATOMIC_RELEASE);
 	if (!v->ended.armed || (!v->lent && !v->ended_in_fd))
-		v->watching = false;
+		transport_unwatch(&v->base);
 }
 
 /* Once armed, a queue stays so until its event has been taken. */
@@ -345,7 +345,7 @@ void verbs_take_back(struct transport *t)
 
 	v->lent = false;
 	if (v->awaits)
-		v->watching = false;
+		transport_unwatch(&v->base);
 }
 
 /* One only: if there are more, the channel stays readable. */
@@ -417,7 +417,7 @@ int verbs_poll(struct transport *t, int budget)
 		n += verbs_end_broken(v);
 	n += verbs_tell_done(v);
 	note_rest(v);
-	v->watching = false;
+	transport_unwatch(&v->base);
 	return n;
 }
 
@@ -425,12 +425,7 @@ void verbs_sleep(struct transport *t, bool asleep)
 {
 	struct transport_verbs *v = verbs_of(t);
 
-	v->watching = asleep;
+	t->watching = asleep;
 	if (asleep)
 		watch(v);
-}
-
-bool verbs_watches(const struct transport *t)
-{
-	return ((const struct transport_verbs *)t)->watching;
 }

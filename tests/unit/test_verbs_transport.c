@@ -1066,7 +1066,7 @@ static void sleep__what_comes_makes_the_descriptor_readable(void **state)
 		assert_int_equal(poll(&p, 1, 0), 1);
 		t->ready = true;
 		assert_int_equal(t->ops->poll(t, 64), 1);
-		assert_false(t->ops->watches(t));
+		assert_false(t->watching);
 		assert_int_equal(poll(&p, 1, 0), 0);
 	}
 }
@@ -1076,7 +1076,7 @@ static void go_to_sleep(struct transport *t)
 {
 	t->ops->poll(t, 64);
 	t->ops->sleep(t, true);
-	assert_true(t->ops->watches(t));
+	assert_true(t->watching);
 	assert_false(t->ops->pending(t));
 }
 
@@ -1099,7 +1099,7 @@ static void sleep__sends_and_writes_wake_nobody(void **state)
 	go_to_sleep(t);
 	assert_int_equal(send_nth(0, 0, 1), 0);
 	assert_int_equal(t->ops->write(t, 1, granule_of(1, 0), 4096), 0);
-	assert_true(t->ops->watches(t));
+	assert_true(t->watching);
 	assert_false(t->ops->pending(t));
 	assert_false(is_readable(t));
 	/* Who polls takes out their ends all the same. */
@@ -1129,9 +1129,9 @@ static void sleep__the_end_of_a_fetch(void **state)
 	assert_false(is_readable(t));
 	fake_hold(verbs(0)->peers[1].id);
 	assert_int_equal(t->ops->fetch(t, &f), 1);
-	assert_false(t->ops->watches(t));
+	assert_false(t->watching);
 	t->ops->sleep(t, true);
-	assert_true(t->ops->watches(t));
+	assert_true(t->watching);
 	assert_false(is_readable(t));
 	fake_let_go(verbs(0)->peers[1].id);
 	assert_true(is_readable(t));
@@ -1186,9 +1186,9 @@ static void lend__ends_wake_the_thread_alone(void **state)
 	assert_int_equal(t->ops->fetch(t, &f), 1);
 	assert_true(t->ops->lend(t) >= 0);
 	t->ops->sleep(t, true);
-	assert_true(t->ops->watches(t));
+	assert_true(t->watching);
 	t->ops->take_back(t);
-	assert_false(t->ops->watches(t));
+	assert_false(t->watching);
 	t->ops->sleep(t, true);
 	fake_let_go(verbs(0)->peers[1].id);
 	assert_true(is_readable(t));
@@ -1207,9 +1207,9 @@ static void sleep__room_for_what_waits(void **state)
 	go_to_sleep(t);
 	for (unsigned i = 0; i < n; i++)
 		assert_int_equal(send_nth(0, i, 1), 0);
-	assert_true(t->ops->watches(t));
+	assert_true(t->watching);
 	assert_int_equal(send_nth(0, n, 1), 0);
-	assert_false(t->ops->watches(t));
+	assert_false(t->watching);
 	t->ops->sleep(t, true);
 	assert_false(is_readable(t));
 	fake_let_go(verbs(0)->peers[1].id);
