@@ -16,7 +16,7 @@
  * rank can always ask for something, a state in which nobody can move is a deadlock.
  *
  * Switches: N; EVICT, PUSH, ATOMICS, HOLDS, AHEAD: what ranks do beside loads and stores; TOGGLE: rank
- * 1 registers by turning a bit over; GROUP: ranks 1 and 2 share a counter; ADAPTER: rank 1 does its
+ * 1 registers by turning a bit over; LEAVE: the home lets its copies go; FRESH_ATOMIC, with HOLDS; GROUP: ranks 1 and 2 share a counter; ADAPTER: rank 1 does its
  * atomics by adapter; LIVE: the home looks at its senders in turn; MUT_*: the protocol without one of
  * its rules, and with it FLAG_UNCHECKED, CARRY_UNCHECKED: let what follows from a wrong flag, or from
  * a bit that is added to twice, show.
@@ -268,6 +268,15 @@ inline give_back(r, m)
 	fi
 }
 
+/* FRESH_ATOMIC: the right to remote atomics stays until who asked for it has looked, too. */
+#ifdef FRESH_ATOMIC
+#define FRESH_TOO(s)	 true
+#define HAS_FOR_INV(r)	 (st[r] == S || st[r] == A)
+#else
+#define FRESH_TOO(s)	 (s != A)
+#define HAS_FOR_INV(r)	 (st[r] == S)
+#endif
+
 inline arrived(r, s)
 {
 	pend[r] = 0;
@@ -288,7 +297,7 @@ inline arrived(r, s)
 #ifdef HOLDS
 	/* Held or fresh from the start: later would be no other state of the page. */
 	if
-	:: s != A -> fresh[r] = 1
+	:: FRESH_TOO(s) -> fresh[r] = 1
 	:: s != A -> rhold[r] = 1
 	:: s == M -> whold[r] = 1
 	:: s == M -> whold[r] = 1; rhold[r] = 1
@@ -382,7 +391,7 @@ inline obey(r, recall)
 inline on_recall(r, recall)
 {
 	if
-	:: (recall == INV -> st[r] == S : st[r] == M) && !MAY_OBEY(r, recall) ->
+	:: (recall == INV -> HAS_FOR_INV(r) : st[r] == M) && !MAY_OBEY(r, recall) ->
 		assert(def[r] == 0);
 		def[r] = recall
 	:: else -> obey(r, recall)
@@ -649,6 +658,10 @@ proctype App(byte r)
 #ifdef HOLDS
 	/* Not while it waits: the thread that waits may be the one that holds. */
 	:: atomic { IDLE(r) && HELD(r) -> let_go(r) }
+#endif
+#ifdef FRESH_ATOMIC
+	/* A chain began with an Inv of that right deferred: whoever asks again obeys it. */
+	:: atomic { def[r] != 0 && pend[r] != 0 && wb[r] == 0 && LOCK_FREE(r) -> obey_deferred(r) }
 #endif
 	od
 }
@@ -1022,6 +1035,18 @@ idle:
 		:: AT_IDLE && (st[HOME] == I || st[HOME] == S) && !rhold[HOME] ->
 			own_access;
 			ask_geta(HOME);
+			goto idle
+#endif
+#ifdef LEAVE
+		/* It lets own pages go that others ask for, many at a time. */
+		:: AT_IDLE && def[HOME] == 0 && !HELD(HOME) && st[HOME] == S -> st[HOME] = I; goto idle
+		:: AT_IDLE && def[HOME] == 0 && !HELD(HOME) && st[HOME] == M ->
+			st[HOME] = I;
+#ifndef MUT_LEAVE
+			assert(!WAITING && grant == EXCL && owner == HOME);
+			grant = CLEAN;
+			owner = NOBODY;
+#endif
 			goto idle
 #endif
 #ifdef ADAPTER
