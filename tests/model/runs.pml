@@ -10,7 +10,9 @@
  *
  * Data is one bit a place, "is it the last store's?", as in dsm.pml.
  *
- * Switches: PAGES; LIVE: for the formula; MUT_*: without a rule, see tests/model/README.md.
+ * Switches: PAGES; LIVE: for the formulas; MUT_RUN_*: the home takes the FIRST page alone, takes what
+ * has CROSSED a recall from it alone, or makes a reader of it alone (KEEPS); the rank fills a GAP with
+ * pages that are not Modified, tells before it WRITEs, or FORBIDs stores to the first page alone.
  */
 #ifndef PAGES
 #define PAGES 2
