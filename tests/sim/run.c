@@ -39,6 +39,7 @@ struct thread {
 	uint64_t last; /* value seen */
 	uint64_t grant; /* of a look: the word, */
 	uint64_t seen, should; /* what was loaded, and what was to be seen then */
+	bool held; /* then, by another rank, for writing */
 	bool here; /* it ends as a load, through the mapping */
 	unsigned barriers; /* arrived at */
 	bool locked[PLAN_LOCKS];
@@ -253,6 +254,18 @@ static bool look_lingers(struct run *run)
 	return cluster_chance(run->c, 80);
 }
 
+static bool held_elsewhere(const struct run *run, const struct thread *by, uint64_t page)
+{
+	for (unsigned i = 0; i < run->plan->nthreads; i++) {
+		const struct thread *t = &run->thread[i];
+
+		if (t->rank != by->rank && !run->c->rank[t->rank].dead && keeps(run, t, page) &&
+		    t->hold.write)
+			return true;
+	}
+	return false;
+}
+
 static void look_load(struct run *run, struct thread *t)
 {
 	uint64_t page = page_of(run, t);
@@ -262,6 +275,7 @@ static void look_load(struct run *run, struct thread *t)
 	t->seen = *cluster_word(run->c, protocol_home(protocol_of(run, t), page), page,
 				op_of(t)->word);
 	t->should = *cluster_truth(run->c, page, op_of(t)->word);
+	t->held = held_elsewhere(run, t, page);
 	t->phase = PHASE_LOADED;
 }
 
@@ -288,6 +302,9 @@ static void look_end(struct run *run, struct thread *t)
 		cluster_fail(run->c, "rank %u sees %llu in page %#llx, word %u: last stored: %llu",
 			     t->rank, (unsigned long long)t->seen, (unsigned long long)page,
 			     op_of(t)->word, (unsigned long long)t->should);
+	if (t->held)
+		cluster_fail(run->c, "rank %u sees page %#llx while another rank holds it to write",
+			     t->rank, (unsigned long long)page);
 	check_holds(run, t, page, false);
 	looked(run, t, page);
 }
