@@ -288,7 +288,7 @@ int cache_hold(struct protocol *p, uint64_t page, bool write)
  * again nobody becomes a reader of this one, it stays writable, and open: until somebody asks for
  * it. The home is told of looks once a block: it does not see them.
  */
-#define UNREAD_MAX 4u
+#define UNREAD_MAX 2u
 
 void cache_looked(struct protocol *p, uint64_t page)
 {

@@ -1077,7 +1077,7 @@ static void cache_unhold__own_page_that_nobody_reads_stays_writable(void **state
 	cluster_expect(c, 1, 0, MSG_LOOKS);
 	cache_looked(cluster_rank(c, 1), page);
 	assert_int_equal(cluster_queued(c, 1, 0), 0); /* once */
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < 2; i++) {
 		home_writes(c, page);
 		assert_int_equal(grant_of(c, page), grant_word(GRANT_CLEAN, 0));
 		assert_int_equal(state_of(c, 0, page), PAGE_SHARED);
