@@ -351,10 +351,17 @@ static void on_grant_s(struct protocol *p, const struct msg *m)
 	struct page *pg = &p->pages[m->page];
 	bool own = cache_is_home(p, m->page);
 
+	const uint8_t *data = NULL;
+
 	if (pg->pending != PEND_GETS)
 		return;
 	pg->registered = !own; /* R5 */
-	cache_map_shared(p, m->page, 1, own ? NULL : p->ops->pushed(p->env, m->src, m->page));
+	if (!own)
+		data = p->ops->pushed(p->env, m->src, m->page, protocol_granules(p, m->page));
+	if (own || data)
+		cache_map_shared(p, m->page, 1, data);
+	else
+		cache_fail(p, m->page, EPROTO, m->src);
 }
 
 /* Make n pages that are alike writable: they are here already, or are the home's own, or their data
@@ -439,7 +446,7 @@ static void on_grant_m(struct protocol *p, const struct msg *m)
 	const uint8_t *data = NULL;
 
 	if (m->flags & MSG_DATA && !cache_is_home(p, m->page))
-		data = p->ops->pushed(p->env, m->src, m->page);
+		data = p->ops->pushed(p->env, m->src, m->page, n * each);
 	for (unsigned i = 0; i < n; i += run ? run : 1) {
 		uint64_t page = m->page + (uint64_t)i * each;
 

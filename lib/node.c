@@ -396,11 +396,12 @@ static void op_push(void *env, unsigned rank, uint64_t page, unsigned granules)
 	d->transport->ops->push(d->transport, rank, page, (size_t)granules << GRANULE_SHIFT);
 }
 
-static const uint8_t *op_pushed(void *env, unsigned home, uint64_t page)
+static const uint8_t *op_pushed(void *env, unsigned home, uint64_t page, unsigned granules)
 {
 	struct dsm *d = env;
 
-	return d->transport->ops->pushed(d->transport, home, page);
+	return d->transport->ops->pushed(d->transport, home, page,
+					 (size_t)granules << GRANULE_SHIFT);
 }
 
 static int op_map(void *env, uint64_t granule, uint64_t n, bool writable, const void *src,

@@ -82,8 +82,8 @@ struct protocol_ops {
 	void (*write_home)(void *env, unsigned home, uint64_t page, unsigned granules);
 	/* As home: bring a page to where rank finds it (pushed()), before later messages to it. */
 	void (*push)(void *env, unsigned rank, uint64_t page, unsigned granules);
-	/* Where the data lies that the home pushed behind a grant. */
-	const uint8_t *(*pushed)(void *env, unsigned home, uint64_t page);
+	/* Where the data lies that the home pushed behind a grant; NULL: none, or less. */
+	const uint8_t *(*pushed)(void *env, unsigned home, uint64_t page, unsigned granules);
 
 	/* The application mapping, see struct pager_ops. */
 	int (*map)(void *env, uint64_t granule, uint64_t n, bool writable, const void *src,

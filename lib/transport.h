@@ -96,9 +96,10 @@ struct transport_ops {
 	 * of so many bytes, or of less, may come with an answer that names the page. NULL: nothing
 	 * is to be made ready. */
 	void (*expect)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
-	/* Where the data of a page lies that the home pushed to this rank behind a grant; to be
-	 * asked while the grant is delivered. */
-	const uint8_t *(*pushed)(struct transport *t, unsigned rank, uint64_t granule);
+	/* Where the data lies that the home pushed to this rank behind a grant that names the page;
+	 * to be asked while the grant is delivered. NULL: none, or less than so many bytes. */
+	const uint8_t *(*pushed)(struct transport *t, unsigned rank, uint64_t granule,
+				 size_t len_bytes);
 	/* As home: bring a page's data to where rank's pushed() looks for it. The next message to
 	 * rank that names the page is its grant. */
 	int (*push)(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);

@@ -186,11 +186,12 @@ static void mux_expect(struct transport *t, unsigned rank, uint64_t granule, siz
 		w->ops->expect(w, rank, granule, len_bytes);
 }
 
-static const uint8_t *mux_pushed(struct transport *t, unsigned rank, uint64_t granule)
+static const uint8_t *mux_pushed(struct transport *t, unsigned rank, uint64_t granule,
+				 size_t len_bytes)
 {
 	struct transport *w = via(t, rank);
 
-	return w->ops->pushed(w, rank, granule);
+	return w->ops->pushed(w, rank, granule, len_bytes);
 }
 
 static int mux_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)

@@ -68,11 +68,13 @@ static uint8_t *shm_view(struct transport *t, unsigned rank)
 	return view_of(shm_of(t), rank);
 }
 
-static const uint8_t *shm_pushed(struct transport *t, unsigned rank, uint64_t granule)
+static const uint8_t *shm_pushed(struct transport *t, unsigned rank, uint64_t granule,
+				 size_t len_bytes)
 {
 	struct transport_shm *s = shm_of(t);
 	uint8_t *view = rank == s->self.rank ? s->space->alias : s->peers[rank].link.view;
 
+	(void)len_bytes; /* it is all there */
 	return segment_page(view, granule);
 }
 

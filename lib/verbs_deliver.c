@@ -77,6 +77,7 @@ static void deliver_one(struct transport_verbs *v, unsigned rank)
 	if (a.pull) {
 		v->data = a.pull->buffer;
 		v->data_granule = m.msg.page;
+		v->data_bytes = a.pull->buffer_bytes;
 		v->data_rank = rank;
 	}
 	v->p.handler->message(v->p.ctx, &m.msg);

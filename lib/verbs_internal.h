@@ -216,6 +216,7 @@ struct transport_verbs {
 	/* while a message is delivered: the data that came with it */
 	const uint8_t *data;
 	uint64_t data_granule;
+	size_t data_bytes;
 	unsigned data_rank;
 
 	pthread_mutex_t cq_lock;
@@ -293,7 +294,7 @@ bool verbs_op_buffer(struct verbs_op *op, struct verbs_arena *arena, size_t len_
 bool verbs_post(struct transport_verbs *v, struct verbs_op *op, struct ibv_send_wr *wr, unsigned n);
 void verbs_start_waiting(struct transport_verbs *v, struct verbs_peer *peer);
 int verbs_fetch(struct transport *t, struct transport_fetch *f);
-const uint8_t *verbs_pushed(struct transport *t, unsigned rank, uint64_t granule);
+const uint8_t *verbs_pushed(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 int verbs_push(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 int verbs_write(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes);
 void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *a);

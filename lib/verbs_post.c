@@ -316,13 +316,16 @@ void verbs_pull(struct transport_verbs *v, unsigned rank, struct verbs_arrival *
 	verbs_start_waiting(v, peer);
 }
 
-const uint8_t *verbs_pushed(struct transport *t, unsigned rank, uint64_t granule)
+const uint8_t *verbs_pushed(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
 {
 	struct transport_verbs *v = verbs_of(t);
 
 	if (rank == v->p.rank)
 		return segment_page(v->p.space->alias, granule);
-	return v->data && rank == v->data_rank && granule == v->data_granule ? v->data : NULL;
+	if (!v->data || rank != v->data_rank || granule != v->data_granule ||
+	    len_bytes > v->data_bytes)
+		return NULL;
+	return v->data;
 }
 
 /*

@@ -90,6 +90,7 @@ bool verbs_answered(struct transport_verbs *v, unsigned rank, const struct msg *
 	v->rkeys[m->page / GRANULES_PER_BLOCK] = m->word[VERBS_KEY_WORD];
 	v->data = (const uint8_t *)(uintptr_t)place->addr;
 	v->data_granule = m->page;
+	v->data_bytes = len_bytes;
 	v->data_rank = rank;
 	maintenance_device_wrote(&v->maintenance, MAINTENANCE_PUSHED, v->data, len_bytes);
 	return true;

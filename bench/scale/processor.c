@@ -108,8 +108,9 @@ static void op_push(void *env, unsigned rank, uint64_t page, unsigned granules)
 /* No page has content here; one that comes has an address all the same. */
 static const uint8_t some_page[GRANULE_BYTES];
 
-static const uint8_t *op_pushed(void *env, unsigned home, uint64_t page)
+static const uint8_t *op_pushed(void *env, unsigned home, uint64_t page, unsigned granules)
 {
+	(void)granules;
 	(void)env;
 	(void)home;
 	(void)page;

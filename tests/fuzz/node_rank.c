@@ -226,10 +226,12 @@ static int fetch(struct transport *t, struct transport_fetch *f)
 	return 1;
 }
 
-static const uint8_t *pushed(struct transport *t, unsigned rank, uint64_t granule)
+static const uint8_t *pushed(struct transport *t, unsigned rank, uint64_t granule, size_t len_bytes)
 {
 	(void)t;
 	FUZZ_CHECK(rank < node->size, "pushed by rank %u", rank);
+	FUZZ_CHECK((granule % GRANULES_PER_BLOCK << GRANULE_SHIFT) + len_bytes <= BLOCK_BYTES,
+		   "%zu bytes pushed at granule %llu", len_bytes, (unsigned long long)granule);
 	return others_page(granule);
 }
 

@@ -29,7 +29,7 @@ void virtual_send(void *env, unsigned rank, const struct msg *m);
 int virtual_fetch(void *env, struct transport_fetch *f);
 void virtual_write_home(void *env, unsigned home, uint64_t page, unsigned granules);
 void virtual_push(void *env, unsigned rank, uint64_t page, unsigned granules);
-const uint8_t *virtual_pushed(void *env, unsigned home, uint64_t page);
+const uint8_t *virtual_pushed(void *env, unsigned home, uint64_t page, unsigned granules);
 
 /*
  * virtual_sync.c

@@ -301,11 +301,12 @@ void virtual_push(void *env, unsigned rank, uint64_t page, unsigned granules)
 	cluster_preempt(c);
 }
 
-const uint8_t *virtual_pushed(void *env, unsigned home, uint64_t page)
+const uint8_t *virtual_pushed(void *env, unsigned home, uint64_t page, unsigned granules)
 {
 	struct vrank *v = env;
 	struct cluster *c = v->cluster;
 
+	(void)granules;
 	if (c->mode == CLUSTER_SHM)
 		return segment_page(c->rank[home].space.alias, page);
 	return v->slots + (page << GRANULE_SHIFT);

@@ -132,9 +132,10 @@ static void fake_expect(struct transport *t, unsigned rank, uint64_t granule, si
 	note(t, "expect", rank, granule, len_bytes);
 }
 
-static const uint8_t *fake_pushed(struct transport *t, unsigned rank, uint64_t granule)
+static const uint8_t *fake_pushed(struct transport *t, unsigned rank, uint64_t granule,
+				  size_t len_bytes)
 {
-	note(t, "pushed", rank, granule, 0);
+	note(t, "pushed", rank, granule, len_bytes);
 	return &page;
 }
 
@@ -620,8 +621,8 @@ static void ops__go_the_way_of_their_rank(void **state)
 		expect(r, "fetch", 70, 0);
 		mux->ops->expect(mux, r, 76, 16384);
 		expect(r, "expect", 76, 16384);
-		assert_ptr_equal(mux->ops->pushed(mux, r, 72), &page);
-		expect(r, "pushed", 72, 0);
+		assert_ptr_equal(mux->ops->pushed(mux, r, 72, 8192), &page);
+		expect(r, "pushed", 72, 8192);
 		assert_int_equal(mux->ops->push(mux, r, 73, 4096), 20 + way);
 		expect(r, "push", 73, 4096);
 		assert_int_equal(mux->ops->write(mux, r, 74, 8192), 30 + way);
@@ -656,7 +657,7 @@ static void ops__on_the_own_rank(void **state)
 
 	(void)state;
 	assert_true(mux->ops->fetch(mux, &f) >= 10);
-	assert_ptr_equal(mux->ops->pushed(mux, 0, 72), &page);
+	assert_ptr_equal(mux->ops->pushed(mux, 0, 72, 8192), &page);
 	assert_true(mux->ops->write(mux, 0, 74, 8192) >= 30);
 }
 

@@ -348,8 +348,8 @@ static void write__lands_at_the_same_offset(void **state)
 	assert_int_equal(*segment_page(to->space.alias, 7), 0);
 	/* What a home pushes, its peer finds in the home's memory. */
 	assert_int_equal(to->t->ops->push(to->t, 0, 5, GRANULE_BYTES), 0);
-	assert_memory_equal(from->t->ops->pushed(from->t, 1, 5), segment_page(to->space.alias, 5),
-			    GRANULE_BYTES);
+	assert_memory_equal(from->t->ops->pushed(from->t, 1, 5, GRANULE_BYTES),
+			    segment_page(to->space.alias, 5), GRANULE_BYTES);
 	world_end(w);
 }
 
@@ -775,7 +775,7 @@ static void down_after_kill(void (*body)(struct rank *))
 	shared_join(sh, rank, 0, 2);
 	/* The first message shows that it runs; all are in the ring when its memory says so. */
 	await(rank, 1, 0);
-	view = rank->t->ops->pushed(rank->t, 1, 1);
+	view = rank->t->ops->pushed(rank->t, 1, 1, GRANULE_BYTES);
 	while (__atomic_load_n(view, __ATOMIC_ACQUIRE) != 0x77)
 		sched_yield();
 	assert_int_equal(kill(pid, SIGKILL), 0);
@@ -787,8 +787,8 @@ static void down_after_kill(void (*body)(struct rank *))
 	assert_int_equal(rank->down[1], 1);
 	assert_is_down(rank, 1);
 	/* Pointers into its memory are good until destroy(). */
-	assert_int_equal(*rank->t->ops->pushed(rank->t, 1, 1), 0x77);
-	memcpy(&child, rank->t->ops->pushed(rank->t, 1, 2), sizeof(child));
+	assert_int_equal(*rank->t->ops->pushed(rank->t, 1, 1, GRANULE_BYTES), 0x77);
+	memcpy(&child, rank->t->ops->pushed(rank->t, 1, 2, GRANULE_BYTES), sizeof(child));
 	if (child)
 		assert_int_equal(kill(child, SIGKILL), 0);
 	rank_end(rank);

@@ -63,8 +63,10 @@ static void on_message(void *ctx, const struct msg *m)
 
 	assert_int_equal(m->src, 1 - r->id);
 	if (m->kind == MSG_GRANT_M) {
-		data = r->t->ops->pushed(r->t, m->src, m->page);
+		data = r->t->ops->pushed(r->t, m->src, m->page, 4096);
 		r->has_pushed = data != NULL;
+		/* More than came is not there. */
+		assert_null(r->t->ops->pushed(r->t, m->src, m->page, BLOCK_BYTES));
 		if (data)
 			memcpy(r->pushed, data, sizeof(r->pushed));
 	} else {
