@@ -25,6 +25,7 @@ struct reading {
 	unsigned n; /* pages */
 	size_t len; /* bytes of it that are wanted */
 	uint8_t *view; /* its home's memory; NULL: not to be reached so, or the pages are here */
+	bool told; /* its home knows that this rank looks */
 };
 
 static uint64_t page_at(const struct reading *r, unsigned i)
@@ -62,6 +63,7 @@ static void next_part(struct reading *r)
 	}
 	r->view = away && ops->view ? ops->view(d->transport, protocol_home(&d->protocol, r->first))
 				    : NULL;
+	r->told = protocol_block(&d->protocol, r->first)->looked_at;
 	node_unlock(d);
 	r->len = (size_t)(d->space.base + (page_at(r, r->n) << GRANULE_SHIFT) - r->from);
 	if (r->len > r->left)
@@ -73,7 +75,7 @@ static void looked(const struct reading *r)
 	struct dsm *d = r->dsm;
 
 	stats_add(&d->stats.pub.fetched_bytes, r->len);
-	if (d->blocks[r->first / GRANULES_PER_BLOCK].looked_at)
+	if (r->told)
 		return;
 	node_lock(d);
 	cache_looked(&d->protocol, r->first);

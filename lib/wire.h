@@ -102,8 +102,7 @@ enum msg_kind {
 };
 
 #define MSG_HAS_COPY 1u /* GetM: the requester holds the pages Shared */
-#define MSG_IF_FREE                                                                                \
-	2u /* GetM: those behind the first only if nobody else has them; else GrantError EAGAIN */
+#define MSG_IF_FREE  2u /* GetM: those behind the first if nobody has them; else EAGAIN */
 #define MSG_KEEPS    1u /* PutM, WriteBack: the sender keeps a Shared copy */
 #define MSG_NOT_HERE 2u /* WriteBack: a PutM that precedes this has the data */
 #define MSG_DATA     1u /* GrantM: the page's data comes with it */
