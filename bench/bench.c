@@ -117,6 +117,14 @@ void bench_acquire(struct bench *b, const void *addr, size_t len_bytes, enum dsm
 		bench_fail(b, "dsm_acquire of %zu bytes: %s", len_bytes, strerror(-ret));
 }
 
+void bench_read(struct bench *b, void *to, const void *from, size_t len_bytes)
+{
+	int ret = dsm_read(b->dsm, to, from, len_bytes);
+
+	if (ret)
+		bench_fail(b, "dsm_read of %zu bytes: %s", len_bytes, strerror(-ret));
+}
+
 void bench_release(struct bench *b, const void *addr, size_t len_bytes)
 {
 	int ret = dsm_release(b->dsm, addr, len_bytes);

@@ -90,6 +90,7 @@ static inline uint64_t bench_word(size_t page, uint64_t generation)
 
 /* dsm_acquire(), dsm_release(); a failure ends the job. */
 void bench_acquire(struct bench *b, const void *addr, size_t len_bytes, enum dsm_mode mode);
+void bench_read(struct bench *b, void *to, const void *from, size_t len_bytes);
 void bench_release(struct bench *b, const void *addr, size_t len_bytes);
 
 /* 0 .. n - 1 in a random order that is the same in every run and rank; free() it. */

@@ -290,7 +290,7 @@ describe_machine()
 }
 
 # A system has the same colour in all plots.
-slots="libdsm, dsm_acquire=1|libdsm, loads=4|libdsm, stores=4|libdsm, loads again=8|libdsm, stores again=8"
+slots="libdsm, dsm_acquire=1|libdsm, loads=4|libdsm, dsm_read=7|libdsm, stores=4|libdsm, loads again=8|libdsm, stores again=8"
 slots+="|Open MPI=2|MPICH=5|OpenSHMEM=3|floor: memcpy=6|floor: UFFDIO_COPY=10"
 
 # draw FILE TEST UNIT RANKS TITLE LABEL

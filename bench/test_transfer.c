@@ -3,11 +3,12 @@
  * Transfers of N bytes, to stand beside the get and put of one-sided communication (transfer.h).
  *
  * The pages are cold: their home, rank 1, has written them and has them Clean. All other ranks read
- * the same pages, or write pages of their own, at once, in each of two ways: by dsm_acquire() and
+ * the same pages, or write pages of their own, at once, in each of these ways: by dsm_acquire() and
  * dsm_release() of the range, with a memcpy between them where something is to be written; or by
- * the memcpy alone, that is by plain loads and stores. What is read arrives in memory of the rank's
- * own in either way, as a get's data does. "again" is the same range once more, when nobody has
- * written it: here the way that has no call is the one to take.
+ * the memcpy alone, that is by plain loads and stores. A third way to read is dsm_read(), which
+ * keeps nothing here, as a get does. What is read arrives in memory of the rank's own in each way.
+ * "again" is the same range once more, when nobody has written it: here the way that has no call is
+ * the one to take.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 #include "tests.h"
 #include "transfer.h"
 
-enum way { CALLS, PLAIN, WAYS };
+enum way { CALLS, PLAIN, LOOK, WAYS };
 
 struct transfer {
 	size_t bytes; /* of one */
@@ -44,6 +45,11 @@ static void get_by_loads(struct bench *b, struct transfer *t, size_t at)
 {
 	(void)b;
 	memcpy(t->private + at, t->part + at, t->bytes);
+}
+
+static void get_by_look(struct bench *b, struct transfer *t, size_t at)
+{
+	bench_read(b, t->private + at, t->part + at, t->bytes);
 }
 
 static void put_by_calls(struct bench *b, struct transfer *t, size_t at)
@@ -139,13 +145,13 @@ static void publish(struct bench *b, struct transfer *t)
 	bench_publish(b, t->region, span(t), 1, ++t->generation);
 }
 
-/* The first word of each page that a range begins in. */
-static void check_read(struct bench *b, struct transfer *t)
+/* The first word of each page that a range begins in, in the region or in a copy of it. */
+static void check_read(struct bench *b, struct transfer *t, const uint8_t *from)
 {
 	for (size_t i = 0; i < transfer_ranges(t->bytes); i++) {
 		size_t at = i * transfer_stride(t->bytes);
 		uint64_t want = bench_word(at / PAGE_BYTES, t->generation);
-		uint64_t got = *(const volatile uint64_t *)(t->region + at);
+		uint64_t got = *(const volatile uint64_t *)(from + at);
 
 		if (got != want)
 			bench_fail(b, "page %zu holds %#llx, its home wrote %#llx", at / PAGE_BYTES,
@@ -155,7 +161,7 @@ static void check_read(struct bench *b, struct transfer *t)
 
 static void run_gets(struct bench *b, struct transfer *t)
 {
-	static operation *const ways[WAYS] = { get_by_calls, get_by_loads };
+	static operation *const ways[WAYS] = { get_by_calls, get_by_loads, get_by_look };
 
 	for (enum way way = 0; way < WAYS; way++) {
 		publish(b, t);
@@ -163,10 +169,10 @@ static void run_gets(struct bench *b, struct transfer *t)
 			time_each(b, t, ways[way], &t->latency[way]);
 		if (b->rank != 1 && way == PLAIN)
 			time_each(b, t, get_by_loads, &t->again);
-		check_read(b, t);
+		check_read(b, t, way == LOOK && b->rank != 1 ? t->private : t->region);
 		publish(b, t);
 		time_stream(b, t, ways[way], &t->stream[way]);
-		check_read(b, t);
+		check_read(b, t, t->region);
 	}
 }
 
@@ -208,9 +214,9 @@ static void check_written(struct bench *b, const struct transfer *t, bool stream
 
 static void run_puts(struct bench *b, struct transfer *t)
 {
-	static operation *const ways[WAYS] = { put_by_calls, put_by_stores };
+	static operation *const ways[] = { put_by_calls, put_by_stores };
 
-	for (enum way way = 0; way < WAYS; way++) {
+	for (enum way way = 0; way <= PLAIN; way++) {
 		memset(t->private, ++t->value, TRANSFER_BYTES);
 		clean(b, t);
 		if (b->rank != 1)
@@ -230,7 +236,9 @@ static void run_puts(struct bench *b, struct transfer *t)
 
 struct kind {
 	const char *name, *stream, *again; /* in csv */
-	const char *label[WAYS], *stream_label[WAYS], *again_label, *variant;
+	enum way nways;
+	const char *label[WAYS], *stream_label[WAYS], *again_label;
+	const char *variant[WAYS]; /* in csv */
 	void (*run)(struct bench *b, struct transfer *t);
 	bool parts; /* each rank has a part of its own */
 	bool filled; /* the floor is also a page that is filled */
@@ -240,11 +248,12 @@ static const struct kind gets = {
 	.name = "get",
 	.stream = "get_stream",
 	.again = "get_again",
-	.label = { "dsm_acquire(READ) and dsm_release", "plain loads" },
+	.nways = WAYS,
+	.label = { "dsm_acquire(READ) and dsm_release", "plain loads", "dsm_read" },
 	.stream_label = { "one after another, dsm_acquire(READ) and dsm_release",
-			  "one after another, plain loads" },
+			  "one after another, plain loads", "one after another, dsm_read" },
 	.again_label = "plain loads again",
-	.variant = "loads",
+	.variant = { NULL, "loads", "read" },
 	.run = run_gets,
 	.filled = true,
 };
@@ -253,11 +262,12 @@ static const struct kind puts_ = {
 	.name = "put",
 	.stream = "put_stream",
 	.again = "put_again",
+	.nways = PLAIN + 1,
 	.label = { "dsm_acquire(WRITE), memcpy, dsm_release(write through)", "plain stores" },
 	.stream_label = { "one after another, dsm_acquire(WRITE), memcpy, dsm_release",
 			  "one after another, plain stores" },
 	.again_label = "plain stores again",
-	.variant = "stores",
+	.variant = { NULL, "stores" },
 	.run = run_puts,
 	.parts = true,
 };
@@ -302,11 +312,11 @@ static void add_streams(struct bench *b, struct transfer *t, const struct kind *
 	floor->key = k->stream;
 	floor->variant = "memcpy";
 	floor->has_rate = true;
-	for (enum way way = 0; way < WAYS; way++) {
+	for (enum way way = 0; way < k->nways; way++) {
 		divide(&t->stream[way], pieces * (b->size - 1));
 		row = report_result(b->report, k->stream_label[way], t->bytes, &t->stream[way]);
 		row->key = k->stream;
-		row->variant = way == PLAIN ? k->variant : NULL;
+		row->variant = k->variant[way];
 		row->has_rate = true;
 		row->floor = floor;
 	}
@@ -326,10 +336,10 @@ static void report(struct bench *b, struct transfer *t, const struct kind *k)
 		row->key = k->name;
 		row->variant = "UFFDIO_COPY";
 	}
-	for (enum way way = 0; way < WAYS; way++)
-		add_result(b, k->name, k->label[way], way == PLAIN ? k->variant : NULL, t->bytes,
-			   &t->latency[way], copy);
-	add_result(b, k->again, k->again_label, k->variant, t->bytes, &t->again, copy);
+	for (enum way way = 0; way < k->nways; way++)
+		add_result(b, k->name, k->label[way], k->variant[way], t->bytes, &t->latency[way],
+			   copy);
+	add_result(b, k->again, k->again_label, k->variant[PLAIN], t->bytes, &t->again, copy);
 	add_streams(b, t, k);
 }
 

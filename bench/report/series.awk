@@ -11,6 +11,7 @@ BEGIN {
 	FS = ","
 	add("libdsm", "libdsm, dsm_acquire")
 	add("libdsm loads", "libdsm, loads")
+	add("libdsm read", "libdsm, dsm_read")
 	add("libdsm stores", "libdsm, stores")
 	add("libdsm loads again", "libdsm, loads again")
 	add("libdsm stores again", "libdsm, stores again")

@@ -99,25 +99,27 @@ function peer_cells(test, size, ranks, own, unit,    i, s) {
 # A peer reads again as it has read before.
 function source_of(test) { return test == "get_again" ? "get" : test == "put_again" ? "put" : test }
 
-function transfers(test, ranks, unit,    i, p, calls, plain, own, word, n, line) {
+function transfers(test, ranks, unit,    i, p, calls, plain, look, own, word, looks, n, line) {
 	word = test ~ /^get/ ? "loads" : "stores"
+	looks = test ~ /^get/ && test !~ /_again$/
 	for (i = 1; i <= nrows; i++) {
 		split(row[i], p, SUBSEP)
 		if (p[1] != test || p[3] != ranks)
 			continue
 		calls = get(test, p[2], ranks, "libdsm", unit)
 		plain = get(test, p[2], ranks, "libdsm " word, unit)
-		own = better(calls, plain, unit)
-		line = "| " show_size(p[2]) " | " (test ~ /_again$/ ? "" : show(calls) " | ") show(plain) " |"
+		look = get(test, p[2], ranks, "libdsm read", unit)
+		own = better(better(calls, plain, unit), looks ? look : "", unit)
+		line = "| " show_size(p[2]) " | " (test ~ /_again$/ ? "" : show(calls) " | ") show(plain) " |" (looks ? " " show(look) " |" : "")
 		line = line peer_cells(source_of(test), p[2], ranks, own, unit)
 		line = line " " show(get(source_of(test), p[2], ranks, "floor: memcpy", unit)) " |"
 		if (test == "get")
 			line = line " " show(get(test, p[2], ranks, "floor: UFFDIO_COPY", unit)) " |"
 		if (!n++) {
 			printf "\n**%s** (%s, %d ranks)\n\n", test, meaning[test], ranks
-			print "| N |" (test ~ /_again$/ ? "" : " libdsm, acquire |") " libdsm, " word " |" peer_titles() " memcpy |" \
+			print "| N |" (test ~ /_again$/ ? "" : " libdsm, acquire |") " libdsm, " word " |" (looks ? " libdsm, dsm_read |" : "") peer_titles() " memcpy |" \
 				(test == "get" ? " UFFDIO_COPY |" : "")
-			print rule(3 + npeers + (test !~ /_again$/) + (test == "get"))
+			print rule(3 + npeers + (test !~ /_again$/) + looks + (test == "get"))
 		}
 		print line
 	}
