@@ -49,7 +49,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* A port that is free now, and below those that are given to whoever asks for any, as clients do. */
+/* A port that is free now, below those that are given to whoever asks for any, as clients do. */
 static unsigned free_port(void)
 {
 	static unsigned n;
