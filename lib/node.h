@@ -42,9 +42,10 @@ struct page_wait {
 	struct waiter waiter;
 };
 
-/* See node_look(). */
+/* See node_look() and node_copy(). */
 struct node_look {
 	struct transport_fetch fetch;
+	void *to; /* where the data goes, or NULL */
 	struct waiter waiter;
 	struct pool *pool;
 	bool abandoned; /* nobody waits for it any more: done() gives it back */
@@ -211,6 +212,11 @@ void node_page_changed(struct dsm *d, uint64_t page, int result, unsigned blame)
 /* The grants word of a page, looked up in its home's directory from here. Lock held, let go
  * meanwhile. -EHOSTDOWN, -EAGAIN: it cannot be reached. -ETIMEDOUT: not within a moment. */
 int node_look(struct dsm *d, uint64_t page, uint64_t *grant);
+/* Copy n pages of one block, at most TRANSPORT_FETCH_MAX, out of the memory of their home, which
+ * this rank's loads do not reach, if they are Clean there all the while (R11). @to: memory of the
+ * library's own. Lock held, let go meanwhile. -EAGAIN: they are not, or cannot be reached so;
+ * -EHOSTDOWN, -ETIMEDOUT, -ENOMEM. */
+int node_copy(struct dsm *d, uint64_t page, unsigned n, void *to);
 
 /* A block's home has become known: faults that were parked for it go on. */
 void region_home_known(struct dsm *d, uint64_t block);

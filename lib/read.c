@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dsm_read: a copy of a range for one look at it. Where the home's memory can be reached by loads,
- * pages that are not here are copied straight out of it (snapshot.h): nothing is mapped, nobody
- * becomes a reader, and a home that writes again has nobody to ask. Else they are acquired for the
- * copy.
+ * dsm_read: a copy of a range for one look at it. Pages that are not here are copied straight out
+ * of their home's memory, by loads (snapshot.h) or by the transport (look.c): nothing is mapped,
+ * nobody becomes a reader, and a home that writes again has nobody to ask. If the home's memory is
+ * not what the page is, they are acquired for the copy.
  */
+#include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 
 #include "access.h"
 #include "error.h"
@@ -24,7 +26,8 @@ struct reading {
 	unsigned each; /* granules a page */
 	unsigned n; /* pages */
 	size_t len; /* bytes of it that are wanted */
-	uint8_t *view; /* its home's memory; NULL: not to be reached so, or the pages are here */
+	bool away; /* the pages are neither here nor this rank's own */
+	uint8_t *view; /* their home's memory, where loads reach it */
 	bool told; /* its home knows that this rank looks */
 };
 
@@ -42,27 +45,28 @@ static bool is_away(const struct reading *r, uint64_t page)
 	       !cache_can_read(p, page);
 }
 
-/* The next pages that are alike: of one block, away or not. */
+/* The next pages of what is left that are alike: of one block, away or not. */
 static void next_part(struct reading *r)
 {
 	struct dsm *d = r->dsm;
 	const struct transport_ops *ops = d->transport->ops;
 	uint64_t granule, end;
-	bool away;
 
 	node_lock(d);
 	granule = space_granule(&d->space, r->from);
-	end = (granule / GRANULES_PER_BLOCK + 1) * GRANULES_PER_BLOCK;
+	end = MIN((granule / GRANULES_PER_BLOCK + 1) * GRANULES_PER_BLOCK,
+		  space_granule(&d->space, r->from + r->left - 1) + 1);
 	r->first = granule & ~(uint64_t)(r->each - 1);
-	away = is_away(r, r->first);
+	r->away = is_away(r, r->first);
 	for (r->n = 1; r->n < PAGES_MAX; r->n++) {
 		uint64_t page = page_at(r, r->n);
 
-		if (page >= end || is_away(r, page) != away)
+		if (page >= end || is_away(r, page) != r->away)
 			break;
 	}
-	r->view = away && ops->view ? ops->view(d->transport, protocol_home(&d->protocol, r->first))
-				    : NULL;
+	r->view = NULL;
+	if (r->away && ops->view)
+		r->view = ops->view(d->transport, protocol_home(&d->protocol, r->first));
 	r->told = protocol_block(&d->protocol, r->first)->looked_at;
 	node_unlock(d);
 	r->len = (size_t)(d->space.base + (page_at(r, r->n) << GRANULE_SHIFT) - r->from);
@@ -74,7 +78,6 @@ static void looked(const struct reading *r)
 {
 	struct dsm *d = r->dsm;
 
-	stats_add(&d->stats.pub.fetched_bytes, r->len);
 	if (r->told)
 		return;
 	node_lock(d);
@@ -101,6 +104,31 @@ static bool copied_from_home(const struct reading *r)
 	return true;
 }
 
+/* Where loads do not reach: by the transport, and by way of memory of our own, since @to may be
+ * shared memory, which is not to be touched under the lock. */
+static bool fetched_from_home(const struct reading *r)
+{
+	size_t bytes = (size_t)r->n * r->each << GRANULE_SHIFT;
+	struct dsm *d = r->dsm;
+	uint8_t *copy;
+	int err;
+
+	if (!r->away || r->view)
+		return false;
+	copy = malloc(bytes);
+	if (!copy)
+		return false;
+	node_lock(d);
+	err = node_copy(d, r->first, r->n, copy);
+	node_run_local(d);
+	node_unlock(d);
+	if (err == 0)
+		memcpy(r->to, copy + (r->from - (d->space.base + (r->first << GRANULE_SHIFT))),
+		       r->len);
+	free(copy);
+	return err == 0;
+}
+
 /* Where the pages are here already this holds them for the time of the copy. */
 static int copy_acquired(const struct reading *r)
 {
@@ -118,7 +146,9 @@ static int read_parts(struct reading *r)
 		int err = 0;
 
 		next_part(r);
-		if (!copied_from_home(r))
+		if (copied_from_home(r) || fetched_from_home(r))
+			stats_add(&r->dsm->stats.pub.fetched_bytes, r->len);
+		else
 			err = copy_acquired(r);
 		if (err < 0)
 			return err;

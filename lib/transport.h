@@ -43,7 +43,9 @@ struct transport_params {
 /*
  * Read chain on n consecutive pages of one home, of 2^shift granules each, n <=
  * TRANSPORT_FETCH_MAX: for each page, add my bit to its readers word if its bit in @add is set;
- * then read its grants word; then read its data.
+ * then read its grants word; then read its data. With @look its grants word is read once more then;
+ * if it is not what it was, its grant is said to be Busy. Nothing is added then, and the home is
+ * one whose memory this rank's loads do not reach (view()).
  */
 #define TRANSPORT_FETCH_MAX 64
 struct transport_fetch {
@@ -52,6 +54,7 @@ struct transport_fetch {
 	unsigned shift;
 	unsigned n;
 	uint64_t add;
+	bool look;
 	uint64_t grant[TRANSPORT_FETCH_MAX];
 	/* where the data is: page i at data + (i << shift << GRANULE_SHIFT); set when complete.
 	 * It stays as it is until this rank acknowledges an Inv. */

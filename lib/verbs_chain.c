@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See verbs_chain.h. The order is what matters: the readers words, then the grants, then the data.
+ * See verbs_chain.h. The order is what matters: the readers words, then the grants, then the data;
+ * of a look, the grants once more.
  * A reliable connection executes them in it at the home, so that each page's bit is there before
  * its grant is read (R1), and its data read after. One request takes the readers words of all
  * pages, and one their grants, with the unused words between them if pages are large; it is cheaper
@@ -26,7 +27,7 @@ static size_t grants_bytes(unsigned n, unsigned shift)
 
 size_t verbs_chain_bytes(unsigned n, unsigned shift)
 {
-	return data_bytes(n, shift) + grants_bytes(n, shift);
+	return data_bytes(n, shift) + 2 * grants_bytes(n, shift);
 }
 
 static void write_init(const struct verbs_chain *c, struct ibv_send_wr *wr, struct ibv_sge *sge)
@@ -52,7 +53,7 @@ static void read_init(const struct verbs_chain *c, uint64_t remote, uint8_t *to,
 
 unsigned verbs_chain_build(const struct verbs_chain *c, struct ibv_send_wr *wr, struct ibv_sge *sge)
 {
-	size_t data = data_bytes(c->n, c->shift);
+	size_t data = data_bytes(c->n, c->shift), grants = grants_bytes(c->n, c->shift);
 	unsigned k = 0;
 
 	memset(wr, 0, VERBS_CHAIN_MAX * sizeof(*wr));
@@ -60,10 +61,14 @@ unsigned verbs_chain_build(const struct verbs_chain *c, struct ibv_send_wr *wr, 
 		write_init(c, &wr[k], &sge[k]);
 		k++;
 	}
-	read_init(c, c->grants, c->landing + data, grants_bytes(c->n, c->shift), &wr[k], &sge[k]);
+	read_init(c, c->grants, c->landing + data, grants, &wr[k], &sge[k]);
 	k++;
 	read_init(c, c->pages, c->landing, data, &wr[k], &sge[k]);
 	k++;
+	if (c->look) {
+		read_init(c, c->grants, c->landing + data + grants, grants, &wr[k], &sge[k]);
+		k++;
+	}
 	for (unsigned i = 0; i < k; i++) {
 		wr[i].wr_id = i + 1 < k ? c->other_id : c->last_id;
 		wr[i].send_flags |= i + 1 < k ? 0 : IBV_SEND_SIGNALED;
@@ -74,12 +79,20 @@ unsigned verbs_chain_build(const struct verbs_chain *c, struct ibv_send_wr *wr, 
 	return k;
 }
 
-uint64_t verbs_chain_grant(const uint8_t *landing, unsigned n, unsigned shift, unsigned i)
+static uint64_t word_at(const uint8_t *words, unsigned shift, unsigned i)
 {
-	const uint8_t *word =
-		landing + data_bytes(n, shift) + ((size_t)i << shift) * sizeof(uint64_t);
 	uint64_t grant;
 
-	memcpy(&grant, word, sizeof(grant));
+	memcpy(&grant, words + ((size_t)i << shift) * sizeof(grant), sizeof(grant));
 	return grant;
+}
+
+uint64_t verbs_chain_grant(const uint8_t *landing, unsigned n, unsigned shift, unsigned i)
+{
+	return word_at(landing + data_bytes(n, shift), shift, i);
+}
+
+uint64_t verbs_chain_grant_after(const uint8_t *landing, unsigned n, unsigned shift, unsigned i)
+{
+	return word_at(landing + data_bytes(n, shift) + grants_bytes(n, shift), shift, i);
 }

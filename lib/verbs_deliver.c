@@ -11,6 +11,17 @@
 
 #include "verbs_internal.h"
 
+/* Of a look whose two do not agree: somebody has had the page meanwhile. */
+static uint64_t grant_of(const struct verbs_op *op, unsigned i)
+{
+	const struct transport_fetch *f = op->fetch;
+	uint64_t grant = verbs_chain_grant(op->buffer, f->n, f->shift, i);
+
+	if (f->look && grant != verbs_chain_grant_after(op->buffer, f->n, f->shift, i))
+		return grant_word(GRANT_BUSY, f->rank);
+	return grant;
+}
+
 static void tell_fetched(struct transport_verbs *v, struct verbs_op *op)
 {
 	struct transport_fetch *f = op->fetch;
@@ -19,7 +30,7 @@ static void tell_fetched(struct transport_verbs *v, struct verbs_op *op)
 		maintenance_device_wrote(&v->maintenance, MAINTENANCE_LANDING, op->buffer,
 					 op->buffer_bytes);
 	for (unsigned i = 0; op->status == 0 && i < f->n; i++)
-		f->grant[i] = verbs_chain_grant(op->buffer, f->n, f->shift, i);
+		f->grant[i] = grant_of(op, i);
 	f->data = op->buffer;
 	f->done(f, op->status);
 }

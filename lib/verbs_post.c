@@ -148,6 +148,7 @@ static bool post_chain(struct transport_verbs *v, struct verbs_op *op, struct ve
 		.rkey = rkey,
 		.n = f->n,
 		.shift = f->shift,
+		.look = f->look,
 		.landing = op->buffer,
 		.lkey = v->buffers_mr->lkey,
 		.words = words,

@@ -222,16 +222,15 @@ int dsm_release(struct dsm *dsm, const volatile void *addr, size_t len);
 int dsm_prefetch(struct dsm *dsm, const volatile void *addr, size_t len, enum dsm_mode mode);
 
 /*
- * Copy a range to @to, any memory of this rank, for one look: where the pages' home is on this host
- * they are not kept here, so that whoever writes them next has nobody to ask. For what others write
- * again and again; what is looked at more than once in between is better kept, by loads or by
- * dsm_acquire().
+ * Copy a range to @to, any memory of this rank, for one look: one-sidedly, and without keeping the
+ * pages here, so that whoever writes them next has nobody to ask. For what others write again and
+ * again; what is looked at more than once in between is better kept, by loads or by dsm_acquire().
  *
  * Of each page it sees all of what is written under a hold, or nothing: it waits for holds as
- * dsm_acquire() does. Stores without a hold it sees as memcpy() does. Where the home is on another
- * host, or another rank has the page for writing, the range is acquired for the copy (DSM_READ):
- * errors are those of dsm_acquire(), and leave @to undefined. Memory order: as sequentially
- * consistent accesses.
+ * dsm_acquire() does. Stores without a hold it sees as memcpy() does. What is not at its home
+ * alone, because another rank has it for writing, or the home has and is on another host, is
+ * acquired for the copy (DSM_READ): errors are those of dsm_acquire(), and leave @to undefined.
+ * Memory order: as sequentially consistent accesses.
  */
 int dsm_read(struct dsm *dsm, void *to, const volatile void *from, size_t len);
 

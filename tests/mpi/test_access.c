@@ -143,6 +143,34 @@ static void look(struct dsm *d, unsigned writer, enum dsm_release_policy release
 	test_free(d, p);
 }
 
+/* Of what is Clean at its home, by whatever way it is reached, a look leaves nothing behind: it is
+ * no miss, and who writes next takes nothing away. */
+static void look_leaves_nothing(struct dsm *d)
+{
+	struct dsm_attr attr = { .home = DSM_HOME_RANK, .release = DSM_RELEASE_WRITE_THROUGH };
+	const size_t len = 4 * TEST_PAGE;
+	uint8_t *p = test_alloc(d, "left", len, attr), seen[len];
+	struct dsm_stats before = test_stats(d), after;
+
+	for (unsigned round = 1; round <= 5; round++) {
+		if (dsm_rank(d) == 0) {
+			CHECK_EQ(dsm_acquire(d, p, len, DSM_WRITE), 0);
+			memset(p, (int)round, len);
+			CHECK_EQ(dsm_release(d, p, len), 0);
+		}
+		CHECK_EQ(dsm_barrier(d), 0);
+		CHECK_EQ(dsm_read(d, seen, p, len), 0);
+		for (size_t i = 0; i < len; i++)
+			CHECK_EQ(seen[i], round);
+		CHECK_EQ(dsm_barrier(d), 0);
+	}
+	after = test_stats(d);
+	CHECK_EQ(after.read_misses - before.read_misses, 0);
+	CHECK_EQ(after.invalidations - before.invalidations, 0);
+	CHECK_EQ(after.fetched_bytes - before.fetched_bytes, dsm_rank(d) ? 5 * len : 0);
+	test_free(d, p);
+}
+
 /* More than a window, over the homes of all ranks; into shared memory, too. */
 static void look_far(struct dsm *d)
 {
@@ -181,6 +209,7 @@ int main(void)
 	look(d, 0, DSM_RELEASE_KEEP);
 	look(d, 0, DSM_RELEASE_WRITE_THROUGH);
 	look(d, dsm_size(d) - 1, DSM_RELEASE_WRITE_THROUGH);
+	look_leaves_nothing(d);
 	look_far(d);
 	test_fini(d);
 	return 0;

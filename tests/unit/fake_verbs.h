@@ -285,6 +285,23 @@ static inline void fake_hold(struct rdma_cm_id *id)
 	((struct fake_id *)id)->qp->hold = true;
 }
 
+/* Of those that are kept, do the oldest. */
+static inline void fake_step(struct rdma_cm_id *id)
+{
+	struct fake_qp *q = ((struct fake_id *)id)->qp;
+
+	pthread_mutex_lock(&fake_lock);
+	fake_execute(q, &q->held[0].wr);
+	q->nheld--;
+	for (unsigned i = 0; i < q->nheld; i++) {
+		q->held[i] = q->held[i + 1];
+		q->held[i].wr.sg_list = &q->held[i].sge;
+		if (q->held[i].wr.send_flags & IBV_SEND_INLINE)
+			q->held[i].sge.addr = (uintptr_t)q->held[i].inline_data;
+	}
+	pthread_mutex_unlock(&fake_lock);
+}
+
 static inline void fake_let_go(struct rdma_cm_id *id)
 {
 	struct fake_qp *q = ((struct fake_id *)id)->qp;

@@ -239,6 +239,32 @@ static void chain__words_then_grants_then_data(void **state)
 	assert_int_equal(sge[2].length, 3 * 4096);
 }
 
+static void chain__look_reads_the_grants_once_more(void **state)
+{
+	struct verbs_chain c = chain(3, 1, 0);
+	uint8_t *landing = calloc(1, verbs_chain_bytes(3, 1));
+	unsigned n;
+
+	(void)state;
+	assert_non_null(landing);
+	c.look = true;
+	c.landing = landing;
+	n = verbs_chain_build(&c, wr, sge);
+	assert_int_equal(n, 3);
+	assert_int_equal(wr[0].wr.rdma.remote_addr, 0x20000);
+	assert_int_equal(wr[1].wr.rdma.remote_addr, 0x30000);
+	assert_int_equal(wr[2].wr.rdma.remote_addr, 0x20000);
+	assert_int_equal(wr[2].send_flags, IBV_SEND_SIGNALED);
+	for (unsigned i = 0; i < n; i += 2)
+		for (unsigned k = 0; k < 5; k++)
+			((uint64_t *)(uintptr_t)sge[i].addr)[k] = 100 * i + k;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(verbs_chain_grant(landing, 3, 1, i), 2 * i);
+		assert_int_equal(verbs_chain_grant_after(landing, 3, 1, i), 200 + 2 * i);
+	}
+	free(landing);
+}
+
 static void chain__only_the_last_is_signalled_and_none_fenced(void **state)
 {
 	struct verbs_chain c = chain(TRANSPORT_FETCH_MAX, 0, 1);
@@ -264,9 +290,11 @@ static void chain__parts_of_the_landing_do_not_overlap(void **state)
 	(void)state;
 	for (size_t k = 0; k < sizeof(shapes) / sizeof(shapes[0]); k++) {
 		struct verbs_chain c = chain(shapes[k][0], shapes[k][1], 0);
-		unsigned n = verbs_chain_build(&c, wr, sge);
 		size_t bytes = verbs_chain_bytes(c.n, c.shift);
+		unsigned n;
 
+		c.look = true;
+		n = verbs_chain_build(&c, wr, sge);
 		for (unsigned i = 0; i < n; i++) {
 			uint64_t end = sge[i].addr + sge[i].length;
 
@@ -608,6 +636,7 @@ int main(void)
 		cmocka_unit_test(credit__refuses_more_than_there_are),
 		cmocka_unit_test(imm__keeps_credits_and_length),
 		cmocka_unit_test(chain__words_then_grants_then_data),
+		cmocka_unit_test(chain__look_reads_the_grants_once_more),
 		cmocka_unit_test(chain__only_the_last_is_signalled_and_none_fenced),
 		cmocka_unit_test(chain__parts_of_the_landing_do_not_overlap),
 		cmocka_unit_test(chain_grant__finds_the_word_of_each_page),

@@ -297,6 +297,45 @@ static void fetch__registers_reads_grants_and_data(void **state)
 	assert_int_equal(ranks[1].got, 0);
 }
 
+/* A look at two pages: the second changes hands before one of its three requests. */
+static void fetch__look_that_is_overtaken_finds_the_page_busy(void **state)
+{
+	uint64_t first = granule_of(1, 5), changed = 1ull << GRANT_COUNT_SHIFT;
+	struct space *home = &ranks[1].space;
+	uint64_t *word = segment_grant(home, home->alias, first + 1);
+
+	(void)state;
+	for (unsigned before = 0; before < 4; before++) {
+		struct transport_fetch f = fetch_of(0, first, 2, 0);
+		struct rdma_cm_id *id = verbs(0)->peers[1].id;
+
+		f.look = true;
+		*word = 0;
+		if (!before) { /* the block's key is to be known */
+			assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+			poll_both();
+			assert_int_equal(ranks[0].grant[1], 0);
+		}
+		fake_hold(id);
+		assert_int_equal(ranks[0].t->ops->fetch(ranks[0].t, &f), 1);
+		for (unsigned i = 0; i < before; i++)
+			fake_step(id);
+		*word = changed;
+		fake_let_go(id);
+		poll_both();
+		assert_int_equal(ranks[0].done, 0);
+		assert_int_equal(ranks[0].grant[0], 0);
+		if (before == 0)
+			assert_int_equal(ranks[0].grant[1], changed);
+		else if (before == 3)
+			assert_int_equal(ranks[0].grant[1], 0);
+		else
+			assert_int_equal(grant_state(ranks[0].grant[1]), GRANT_BUSY);
+		assert_int_equal(space_wire_peek(home, first, 0), 0);
+		assert_int_equal(space_wire_peek(home, first + 1, 0), 0);
+	}
+}
+
 /* Chains of every shape and place, and takings in between: the home finds who registered since it
  * last took the readers of a page, and nobody else. */
 static void wire_take__finds_who_registered_since(void **state)
@@ -1482,6 +1521,7 @@ int main(void)
 		CONNECTED(wire_take__finds_who_registered_since),
 		cmocka_unit_test_setup_teardown(wire_take__finds_who_registered_since,
 						setup_without_atomics, teardown),
+		CONNECTED(fetch__look_that_is_overtaken_finds_the_page_busy),
 		CONNECTED(fetch__key_is_asked_for_once),
 		CONNECTED(fetch__of_a_block_that_is_not_exposed_goes_by_message),
 		cmocka_unit_test_setup_teardown(fetch__needs_no_remote_atomics,
