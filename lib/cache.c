@@ -479,7 +479,8 @@ static void refused(struct protocol *p, uint64_t page, int err, unsigned blame)
 		return;
 	}
 	/* What was asked for ahead of a stream is in use. Who came to need it meanwhile asks anew;
-	 * where there is a copy that may be to hold it, for which nobody else is to be asked. */
+	 * where there is a copy that may be to hold it, for which nobody else is to be asked. To
+	 * map it once more wakes those who want to store. */
 	cache_set_pending(p, page, PEND_NONE);
 	p->refused++;
 	if (!pg->demanded)
@@ -489,6 +490,7 @@ static void refused(struct protocol *p, uint64_t page, int err, unsigned blame)
 		return;
 	}
 	pg->demanded = 0;
+	remap(p, page);
 	p->ops->wake(p->env, page);
 }
 

@@ -162,7 +162,7 @@ static void fill(uint8_t *at)
 
 static void serve(const struct options *o)
 {
-	struct rdma_cm_id *listener = endpoint(o), *id;
+	struct rdma_cm_id *listener = endpoint(o), *id = NULL;
 	uint8_t *at = memory();
 	struct rdma_cm_event *event;
 	struct ibv_mr *mr;

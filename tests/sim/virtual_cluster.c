@@ -87,7 +87,7 @@ static const struct protocol_ops ops = {
 	.wake = virtual_wake,
 	.fail = virtual_fail,
 	.settled = op_settled,
-	.hold_ended = virtual_wake,
+	.hold_ended = virtual_hold_ended,
 	.tick = op_tick,
 };
 

@@ -46,6 +46,7 @@ int virtual_forbid_write(void *env, uint64_t granule, uint64_t n);
 int virtual_zap(void *env, uint64_t granule, uint64_t n);
 int virtual_drop(void *env, uint64_t granule, uint64_t n);
 void virtual_wake(void *env, uint64_t page);
+void virtual_hold_ended(void *env, uint64_t page);
 void virtual_fail(void *env, uint64_t page, int err, unsigned blame);
 
 #endif

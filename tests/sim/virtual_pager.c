@@ -115,15 +115,27 @@ int virtual_drop(void *env, uint64_t granule, uint64_t n)
 	return 0;
 }
 
-void virtual_wake(void *env, uint64_t page)
+static void wake(struct vrank *v, uint64_t page, bool faults)
 {
-	struct vrank *v = env;
 	unsigned n = protocol_granules(&v->node.protocol, page);
 
 	for (unsigned i = 0; i < n; i++) {
-		v->granules[page + i].fault_wakes++;
+		v->granules[page + i].fault_wakes += faults;
 		v->granules[page + i].call_wakes++;
 	}
+}
+
+/* As in the library: what wakes a thread in a fault is the mapping of its page. */
+void virtual_wake(void *env, uint64_t page)
+{
+	struct vrank *v = env;
+
+	wake(v, page, v->node.protocol.pages[page].state == PAGE_ATOMIC);
+}
+
+void virtual_hold_ended(void *env, uint64_t page)
+{
+	wake(env, page, true);
 }
 
 void virtual_fail(void *env, uint64_t page, int err, unsigned blame)
