@@ -243,27 +243,6 @@ void cache_read(struct protocol *p, uint64_t page, unsigned ahead, bool fault)
 	protocol_run_local(p);
 }
 
-/* How many pages from page on, at most `most`, one GetM can ask for: with a copy like the first, or
- * without one, and nothing else going on. */
-static unsigned write_run(const struct protocol *p, uint64_t page, unsigned most)
-{
-	unsigned each = protocol_granules(p, page), n = 1;
-
-	if (most > TRANSPORT_FETCH_MAX)
-		most = TRANSPORT_FETCH_MAX;
-	while (n < most) {
-		uint64_t next = page + (uint64_t)n * each;
-		const struct page *pg = &p->pages[next];
-
-		if (next / GRANULES_PER_BLOCK != page / GRANULES_PER_BLOCK || pg->pending ||
-		    pg->state != p->pages[page].state || pg->lost || pg->deferred ||
-		    pg->readers_holding)
-			break;
-		n++;
-	}
-	return n;
-}
-
 /* @all: those behind the first are wanted too; else only if nobody else has them. */
 static void ask_to_write(struct protocol *p, uint64_t page, unsigned most, bool all)
 {
@@ -277,7 +256,7 @@ static void ask_to_write(struct protocol *p, uint64_t page, unsigned most, bool 
 
 	if (!copy)
 		cache_make_room(p, (uint64_t)most * each);
-	n = write_run(p, page, most);
+	n = cache_run_length(p, page, most);
 	stats_add(copy ? &p->stats->pub.write_upgrades : &p->stats->pub.write_misses, all ? n : 1);
 	for (unsigned i = 0; i < n; i++) {
 		cache_set_pending(p, page + (uint64_t)i * each, PEND_GETM);
@@ -350,7 +329,6 @@ static void on_grant_s(struct protocol *p, const struct msg *m)
 {
 	struct page *pg = &p->pages[m->page];
 	bool own = cache_is_home(p, m->page);
-
 	const uint8_t *data = NULL;
 
 	if (pg->pending != PEND_GETS)

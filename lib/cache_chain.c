@@ -9,8 +9,7 @@
 
 static void chain_finish(struct protocol *p, struct transport_fetch *f, int status);
 
-/* Which pages behind the first can join the chain: Invalid, nothing pending, of the same block. */
-unsigned cache_chain_length(const struct protocol *p, uint64_t page, unsigned most)
+unsigned cache_run_length(const struct protocol *p, uint64_t page, unsigned most)
 {
 	unsigned each = protocol_granules(p, page), n = 1;
 
@@ -21,7 +20,8 @@ unsigned cache_chain_length(const struct protocol *p, uint64_t page, unsigned mo
 		const struct page *pg = &p->pages[next];
 
 		if (next / GRANULES_PER_BLOCK != page / GRANULES_PER_BLOCK || pg->pending ||
-		    pg->state != PAGE_INVALID || pg->lost)
+		    pg->state != p->pages[page].state || pg->lost || pg->deferred ||
+		    pg->readers_holding)
 			break;
 		n++;
 	}
@@ -31,7 +31,7 @@ unsigned cache_chain_length(const struct protocol *p, uint64_t page, unsigned mo
 void cache_chain_start(struct protocol *p, uint64_t page, unsigned most)
 {
 	struct transport_fetch *f;
-	unsigned each = protocol_granules(p, page), n = cache_chain_length(p, page, most);
+	unsigned each = protocol_granules(p, page), n = cache_run_length(p, page, most);
 	int status;
 
 	cache_make_room(p, (uint64_t)n * each);

@@ -61,9 +61,9 @@ void cache_map_shared(struct protocol *p, uint64_t first, unsigned n, const uint
 
 /* cache_chain.c */
 
-/* How many pages from page on, at most `most`, can join its chain: Invalid, nothing pending, of the
- * same block. */
-unsigned cache_chain_length(const struct protocol *p, uint64_t page, unsigned most);
+/* How many pages from page on, at most `most`, can be asked for together: of one block, with a copy
+ * like the first or without one, and nothing else going on. */
+unsigned cache_run_length(const struct protocol *p, uint64_t page, unsigned most);
 void cache_chain_start(struct protocol *p, uint64_t page, unsigned most);
 
 /* cache_recall.c */

@@ -521,37 +521,40 @@ static void expect_row_written(struct cluster *c, const uint64_t page[4])
 		assert_true(cluster_store(c, 1, page[i], 0));
 }
 
+/* Rank 1 comes to write all of it, by one call; returns the number of messages. */
+static uint64_t write_row(struct cluster *c, const uint64_t page[4])
+{
+	uint64_t before = c->messages;
+
+	cache_write_run(cluster_rank(c, 1), page[0], 4);
+	cluster_run(c);
+	expect_row_written(c, page);
+	return c->messages - before;
+}
+
 static void cache_write_run__is_one_message_each_way(void **state)
 {
 	static const enum cluster_mode modes[] = { CLUSTER_SHM, CLUSTER_RDMA };
 
 	(void)state;
 	for (unsigned i = 0; i < 2; i++) {
-		uint64_t page[4], before;
+		uint64_t page[4];
 		struct cluster *c = row(modes[i], page);
 
-		before = c->messages;
-		cache_write_run(cluster_rank(c, 1), page[0], 4);
-		cluster_run(c);
-		assert_int_equal(c->messages - before, 2);
-		expect_row_written(c, page);
+		assert_int_equal(write_row(c, page), 2);
 		finish(c);
 	}
 }
 
 static void cache_write_run__what_the_home_has_comes_with_the_others(void **state)
 {
-	uint64_t page[4], before;
+	uint64_t page[4];
 	struct cluster *c = row(CLUSTER_RDMA, page);
 
 	(void)state;
 	read_in(c, 0, page[1]);
 	write_in(c, 0, page[2]);
-	before = c->messages;
-	cache_write_run(cluster_rank(c, 1), page[0], 4);
-	cluster_run(c);
-	assert_int_equal(c->messages - before, 2);
-	expect_row_written(c, page);
+	assert_int_equal(write_row(c, page), 2);
 	finish(c);
 }
 
@@ -563,9 +566,7 @@ static void cache_write_run__takes_what_others_have(void **state)
 	(void)state;
 	read_in(c, 2, page[1]);
 	write_in(c, 2, page[3]);
-	cache_write_run(cluster_rank(c, 1), page[0], 4);
-	cluster_run(c);
-	expect_row_written(c, page);
+	write_row(c, page);
 	assert_int_equal(state_of(c, 2, page[1]), PAGE_INVALID);
 	assert_int_equal(state_of(c, 2, page[3]), PAGE_INVALID);
 	finish(c);
@@ -581,11 +582,9 @@ static void cache_write_run__copies_are_not_fetched_again(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		read_in(c, 1, page[i]);
 	before = stats->fetched_bytes;
-	cache_write_run(cluster_rank(c, 1), page[0], 4);
-	cluster_run(c);
+	write_row(c, page);
 	assert_int_equal(stats->fetched_bytes, before);
 	assert_int_equal(stats->write_upgrades, 4);
-	expect_row_written(c, page);
 	finish(c);
 }
 
@@ -617,9 +616,7 @@ static void cache_write_run__frames_that_are_here_already(void **state)
 	write_in(c, 2, page[1]);
 	write_in(c, 0, page[1]);
 	assert_true(cluster_state(c, 1, page[1])->frame);
-	cache_write_run(cluster_rank(c, 1), page[0], 4);
-	cluster_run(c);
-	expect_row_written(c, page);
+	write_row(c, page);
 	finish(c);
 }
 
